@@ -1,0 +1,1 @@
+"""What caf decides, as pure functions: runs, verdicts, states. Standard library only."""
