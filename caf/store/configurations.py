@@ -1,0 +1,28 @@
+"""Each listeners.toml that was ever in force."""
+
+import sqlite3
+
+from caf.store.database import transaction
+
+
+def keep(conn: sqlite3.Connection, text: str, sha256: str, path: str, now: float) -> int:
+    """Keep a configuration that is coming into force and give its id; one that was in force before has its old id."""
+    with transaction(conn):
+        conn.execute(
+            "INSERT INTO configuration (sha256, text, path, first_used, last_used) VALUES (?, ?, ?, ?, ?) "
+            "ON CONFLICT (sha256) DO UPDATE SET last_used = excluded.last_used, path = excluded.path",
+            (sha256, text, path, now, now),
+        )
+        return int(conn.execute("SELECT id FROM configuration WHERE sha256 = ?", (sha256,)).fetchone()[0])
+
+
+def text_of(conn: sqlite3.Connection, configuration_id: int) -> tuple[str, str]:
+    """Give a kept configuration's text and path."""
+    row = conn.execute("SELECT text, path FROM configuration WHERE id = ?", (configuration_id,)).fetchone()
+    return row["text"], row["path"]
+
+
+def last_good(conn: sqlite3.Connection) -> tuple[str, str] | None:
+    """Give text and path of the configuration that was in force last; None on a first start."""
+    row = conn.execute("SELECT text, path FROM configuration ORDER BY last_used DESC, id DESC LIMIT 1").fetchone()
+    return (row["text"], row["path"]) if row else None

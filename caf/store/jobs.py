@@ -1,0 +1,261 @@
+"""Jobs: making them, and the one way in which their state changes.
+
+Every change goes through `_move`: the transition table, the attempt's number, what must be forgotten on the way, the
+attempt's own row and the audit row are all seen to in one place and in one transaction.
+"""
+
+import secrets
+import sqlite3
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from caf.domain.errors import NotFound, Refused
+from caf.domain.jobs import BUSY, FINAL, GOAL, IDLE, LEGAL, Result, State, Word, allowed_words, attempt_after, target_of
+from caf.store.audit import note
+from caf.store.database import database_id, transaction
+
+DISCOVER = "discover"
+ORGANISE = "organise"
+
+
+@dataclass(frozen=True, slots=True)
+class NewJob:
+    """What is made of an accepted run. `waits` is why a person must validate it; None: it may run."""
+
+    run: int
+    job: str
+    listener: str
+    priority: int = 0
+    waits: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A change that the organise duty decided on, given the state and attempt that it saw.
+
+    `sets` are further columns of the job (batch_id, not_before, unknown_since, looks, tries); `attempt` those of the
+    attempt's own row (started, ended, node, exit_code).
+    """
+
+    job_id: int
+    seen: State
+    attempt: int
+    target: State
+    why: str
+    result: Result | None = None
+    sets: Mapping[str, Any] = field(default_factory=dict)
+    attempt_sets: Mapping[str, Any] = field(default_factory=dict)
+
+
+def due_runs(conn: sqlite3.Connection) -> list[sqlite3.Row]:
+    """Give the accepted runs whose jobs have not been made."""
+    return conn.execute("SELECT * FROM run WHERE jobs_due = 1 ORDER BY run").fetchall()
+
+
+def make(
+    conn: sqlite3.Connection, configuration_id: int, jobs: Sequence[NewJob], runs: Iterable[int], now: float
+) -> int:
+    """Make the jobs of `runs`, all in one transaction; a job that there is already stays as it is. Gives how many."""
+    made = 0
+    with transaction(conn):
+        due = {run for run in runs if conn.execute("SELECT jobs_due FROM run WHERE run = ?", (run,)).fetchone()[0]}
+        for new in jobs:
+            if new.run not in due:
+                continue
+            state = State.NEW if new.waits is None else State.WAITING
+            reason = new.waits or "just made"
+            cursor = conn.execute(
+                "INSERT OR IGNORE INTO job (run, job, listener, configuration_id, priority, state, reason, created, "
+                "updated) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                (new.run, new.job, new.listener, configuration_id, new.priority, state, reason, now, now),
+            )
+            if cursor.rowcount == 1:
+                made += 1
+                note(conn, now, DISCOVER, run=new.run, job=new.job, attempt=1, became=state, why=reason)
+        conn.executemany("UPDATE run SET jobs_due = 0 WHERE run = ?", [(run,) for run in due])
+    return made
+
+
+def find(conn: sqlite3.Connection, run: int, job: str) -> sqlite3.Row:
+    """Give one job's row; NotFound says what there is instead."""
+    row = conn.execute("SELECT * FROM job WHERE run = ? AND job = ?", (run, job)).fetchone()
+    if row is not None:
+        return row  # type: ignore[no-any-return]
+    others = [r[0] for r in conn.execute("SELECT job FROM job WHERE run = ? ORDER BY id", (run,))]
+    if others:
+        raise NotFound(f"no job {job} of run {run} (it has: {', '.join(others)})")
+    if conn.execute("SELECT 1 FROM run WHERE run = ?", (run,)).fetchone():
+        raise NotFound(f"run {run} has no jobs: `caf runs show {run}` tells why")
+    raise NotFound(no_run(conn, run))
+
+
+def no_run(conn: sqlite3.Connection, run: int) -> str:
+    """Say that a run is not known, and which are."""
+    low, high = conn.execute("SELECT min(run), max(run) FROM run").fetchone()
+    return f"no run {run} (known: {low} to {high})" if low is not None else f"no run {run} (no run is known yet)"
+
+
+def act(
+    conn: sqlite3.Connection, run: int, job: str, word: Word, now: float, who: str, reason: str | None = None
+) -> sqlite3.Row:
+    """Do what a person says of a job, at once or by way of CANCELLING; Refused says what would be allowed."""
+    with transaction(conn):
+        row = find(conn, run, job)
+        state = State(row["state"])
+        target = target_of(state, word)
+        if target is None:
+            raise Refused(_refusal(row, state, word))
+        goal = GOAL[word]
+        why = f"{word} by {who}" + (f": {reason}" if reason else "")
+        sets: dict[str, Any] = {"tries": 0, "looks": 0}
+        if target is State.CANCELLING:
+            why += f"; becomes {goal} when its end is proved"
+            sets = {"next_state": goal}
+        _move(conn, row, target, now, who, why, sets=sets)
+        return conn.execute("SELECT * FROM job WHERE id = ?", (row["id"],)).fetchone()  # type: ignore[no-any-return]
+
+
+def _refusal(row: sqlite3.Row, state: State, word: Word) -> str:
+    words = allowed_words(state)
+    if state is State.WAITING and word is Word.RESET:
+        words = (Word.START, *(other for other in words if other is not Word.START))
+    commands = ", ".join(f"`caf jobs {other} {row['run']} {row['job']}`" for other in words)
+    return f"job {row['job']} of run {row['run']} is {state}: {word} is not possible; allowed: {commands}"
+
+
+def apply(conn: sqlite3.Connection, changes: Sequence[Change], now: float) -> list[bool]:
+    """Carry out what the organise duty decided, in one transaction.
+
+    A job that is no longer as the duty saw it (a person was quicker) is left alone: False at its place.
+    """
+    done = []
+    with transaction(conn):
+        for change in changes:
+            row = conn.execute("SELECT * FROM job WHERE id = ?", (change.job_id,)).fetchone()
+            current = row is not None and row["state"] == change.seen and row["attempt"] == change.attempt
+            if current:
+                _move(
+                    conn,
+                    row,
+                    change.target,
+                    now,
+                    ORGANISE,
+                    change.why,
+                    result=change.result,
+                    sets=dict(change.sets),
+                    attempt_sets=change.attempt_sets,
+                )
+            done.append(current)
+    return done
+
+
+def claim_tokens(conn: sqlite3.Connection, job_ids: Sequence[int], now: float) -> dict[int, str]:
+    """Move PREPARED jobs to SUBMITTING, each with a token stored before the batch system hears of it."""
+    tokens: dict[int, str] = {}
+    with transaction(conn):
+        database = database_id(conn)
+        for job_id in job_ids:
+            row = conn.execute("SELECT * FROM job WHERE id = ?", (job_id,)).fetchone()
+            if row["state"] != State.PREPARED:
+                continue
+            token = f"caf-{database}-{job_id}-{row['attempt']}-{secrets.token_hex(4)}"
+            _move(conn, row, State.SUBMITTING, now, ORGANISE, "a slot is free", sets={"token": token})
+            conn.execute(
+                "INSERT INTO attempt (job_id, attempt, token, asked) VALUES (?, ?, ?, ?)",
+                (job_id, row["attempt"], token, now),
+            )
+            tokens[job_id] = token
+    return tokens
+
+
+def _move(
+    conn: sqlite3.Connection,
+    row: sqlite3.Row,
+    target: State,
+    now: float,
+    who: str,
+    why: str,
+    *,
+    result: Result | None = None,
+    sets: dict[str, Any] | None = None,
+    attempt_sets: Mapping[str, Any] | None = None,
+) -> None:
+    """Change a job's state (or only its columns, where the state stays) inside the caller's transaction."""
+    source = State(row["state"])
+    if source is not target and (source, target) not in LEGAL:
+        raise Refused(f"job {row['job']} of run {row['run']} cannot go from {source} to {target}")
+    columns: dict[str, Any] = {"not_before": None, "unknown_since": None, **(sets or {})}
+    columns |= {"state": target, "result": result, "reason": why, "updated": now}
+    columns["attempt"] = attempt_after(source, target, row["attempt"])
+    columns.setdefault("next_state", None)
+    if target in IDLE:
+        columns |= {"token": None, "batch_id": None}
+    if target in FINAL or source in FINAL:
+        columns["acknowledged"] = 0
+    assignments = ", ".join(f"{name} = ?" for name in columns)
+    conn.execute(f"UPDATE job SET {assignments} WHERE id = ?", (*columns.values(), row["id"]))
+    _note_attempt(conn, row, columns, attempt_sets or {}, why, left=source in BUSY | {State.CANCELLING})
+    if source is not target or who != ORGANISE:
+        note(
+            conn,
+            now,
+            who,
+            run=row["run"],
+            job=row["job"],
+            attempt=columns["attempt"],
+            was=source,
+            became=target,
+            why=why,
+        )
+
+
+def _note_attempt(
+    conn: sqlite3.Connection,
+    row: sqlite3.Row,
+    columns: Mapping[str, Any],
+    attempt_sets: Mapping[str, Any],
+    why: str,
+    *,
+    left: bool,
+) -> None:
+    """Keep the attempt's own row in step; an attempt that is left keeps what became of it."""
+    updates = dict(attempt_sets)
+    if columns.get("batch_id"):
+        updates["batch_id"] = columns["batch_id"]
+    if left and columns["state"] not in BUSY | {State.CANCELLING}:
+        updates |= {"result": columns["result"], "reason": why}
+    if updates:
+        assignments = ", ".join(f"{name} = ?" for name in updates)
+        conn.execute(
+            f"UPDATE attempt SET {assignments} WHERE job_id = ? AND attempt = ?",
+            (*updates.values(), row["id"], row["attempt"]),
+        )
+
+
+def in_states(
+    conn: sqlite3.Connection, states: Iterable[State], *, due: float | None = None, limit: int = -1
+) -> list[sqlite3.Row]:
+    """Give jobs in these (not final) states, first those of the highest priority, then the oldest.
+
+    With `due`, only those whose back-off has run out by then. Each row also has `asked`, when its token was stored.
+    """
+    names = tuple(states)
+    marks = ", ".join("?" * len(names))
+    when = "" if due is None else "AND (job.not_before IS NULL OR job.not_before <= ?)"
+    arguments: tuple[Any, ...] = names if due is None else (*names, due)
+    return conn.execute(
+        "SELECT job.*, attempt.asked, attempt.started, attempt.exit_code FROM job LEFT JOIN attempt "
+        "ON attempt.job_id = job.id AND attempt.attempt = job.attempt "
+        "WHERE job.state NOT IN ('DONE', 'FAILED', 'REJECTED', 'CANCELLED') "
+        f"AND job.state IN ({marks}) {when} ORDER BY job.priority DESC, job.run, job.id LIMIT ?",
+        (*arguments, limit),
+    ).fetchall()
+
+
+def next_due(conn: sqlite3.Connection) -> float | None:
+    """Give when the next back-off of an open job runs out."""
+    row = conn.execute(
+        "SELECT min(not_before) FROM job WHERE state NOT IN ('DONE', 'FAILED', 'REJECTED', 'CANCELLED')"
+    ).fetchone()
+    return None if row[0] is None else float(row[0])

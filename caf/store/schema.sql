@@ -1,0 +1,249 @@
+-- The database of caf: everything that must survive a power cut, and nothing else.
+--
+-- One file, one supervisor that writes most of it, and people whose commands write the rest. Both use the same
+-- functions (caf/store/*.py), each of which is one transaction begun with BEGIN IMMEDIATE, so that a reader sees
+-- either all of a change or nothing. The journal is TRUNCATE, not WAL: two processes write, and a commit of half a
+-- millisecond is quick enough.
+--
+-- How to read it
+-- --------------
+-- A *run* is what the run database says, merged over all looks at it (a value once known is never forgotten), with
+-- where it stands. What was decided about it is a *verdict*: the answers of every condition of every listener. Very
+-- many runs get the same answers, so verdicts are interned: a row for each distinct text of answers under one
+-- *configuration*, and the run points to it. The configuration is kept in full, so "wanted" is always what it was;
+-- "seen" are the run's own columns. When a run is judged again the verdict that it had moves to *former_verdict*,
+-- together with what had been seen. A first verdict is its own audit record.
+--
+-- A *job* is one run's work for one job configuration; there is never a second one for the same pair. Its *state*
+-- changes only along the rows of *transition*, which the trigger below enforces whoever writes; caf/domain/jobs.py is
+-- where that table is kept. Each *attempt* has a *token*, stored before the batch system is asked, and is never begun
+-- before the one before it is proved to have ended or to be unable to start. Every change has its row in *audit*,
+-- written in the same transaction.
+--
+-- *run_count* and *job_count* are kept by triggers: a status page must not count a million rows.
+--
+-- Conventions: times of runs are integer ns since 1970 UTC, as COOL has them; times of caf's own doings are REAL
+-- seconds since 1970 UTC. Flags are 0 and 1. NULL is "not known". Masks are 32 hexadecimal digits, since SQLite's
+-- integers end at 64 bits. Names of attributes are those of the field and always quoted ("end" is a keyword).
+-- SQLite 3.34 must do: no STRICT tables, no RETURNING.
+
+CREATE TABLE meta (
+    name TEXT PRIMARY KEY,
+    value TEXT NOT NULL
+) WITHOUT ROWID;
+
+-- Each listeners.toml that was ever in force, as it was written.
+CREATE TABLE configuration (
+    id INTEGER PRIMARY KEY,
+    sha256 TEXT NOT NULL UNIQUE,
+    text TEXT NOT NULL,
+    path TEXT NOT NULL,
+    first_used REAL NOT NULL,
+    last_used REAL NOT NULL
+);
+
+CREATE TABLE verdict (
+    id INTEGER PRIMARY KEY,
+    configuration_id INTEGER NOT NULL REFERENCES configuration (id),
+    status TEXT NOT NULL CHECK (status IN ('OPEN', 'ACCEPTED', 'UNCLAIMED', 'CONFLICT', 'IGNORED')),
+    listener TEXT,
+    needs_validation INTEGER CHECK (needs_validation IN (0, 1)),
+    answers TEXT NOT NULL,
+    UNIQUE (configuration_id, answers),
+    CHECK ((status = 'ACCEPTED') = (listener IS NOT NULL)),
+    CHECK ((status = 'ACCEPTED') = (needs_validation IS NOT NULL))
+);
+
+CREATE TABLE run (
+    run INTEGER PRIMARY KEY,
+    -- what the run database says
+    run_type TEXT,
+    partition TEXT,
+    daq_configuration TEXT,
+    detector_mask TEXT,
+    project_tag TEXT,
+    recorded INTEGER,
+    "start" INTEGER,
+    "end" INTEGER,
+    duration INTEGER,
+    clean_stop INTEGER,
+    lumi_blocks INTEGER,
+    l1_events INTEGER,
+    l2_events INTEGER,
+    ef_events INTEGER,
+    recorded_events INTEGER,
+    stored_events INTEGER,
+    tier0_tag TEXT,
+    gain_strategy TEXT,
+    data_source TEXT,
+    error_bits INTEGER,
+    last_lb_end INTEGER,               -- end of the trigger's last lumi block: the end of a run that never got one
+    extra TEXT,                        -- JSON object of the attributes that the configuration added
+    notes TEXT,                        -- JSON object: which values are inherited or not final
+    -- what caf makes of it
+    status TEXT NOT NULL CHECK (status IN ('OPEN', 'ACCEPTED', 'UNCLAIMED', 'CONFLICT', 'IGNORED')),
+    listener TEXT,
+    needs_validation INTEGER CHECK (needs_validation IN (0, 1)),
+    verdict_id INTEGER NOT NULL REFERENCES verdict (id),
+    settled INTEGER NOT NULL DEFAULT 0 CHECK (settled IN (0, 1)),
+    first_seen REAL NOT NULL,
+    judged REAL NOT NULL,
+    last_change INTEGER,               -- ns; the last change that caf itself saw after its first look
+    jobs_due INTEGER NOT NULL DEFAULT 0 CHECK (jobs_due IN (0, 1)),  -- accepted, its jobs not made yet
+    disputed INTEGER NOT NULL DEFAULT 0 CHECK (disputed IN (0, 1)),  -- its jobs no longer agree with its verdict
+    decided_by TEXT,                   -- the person who assigned or ignored it
+    reason TEXT,                       -- theirs
+    CHECK ((status = 'ACCEPTED') = (listener IS NOT NULL)),
+    CHECK ((status = 'ACCEPTED') = (needs_validation IS NOT NULL)),
+    CHECK (jobs_due = 0 OR status = 'ACCEPTED')
+);
+CREATE INDEX run_open ON run (run) WHERE status = 'OPEN';
+CREATE INDEX run_asking ON run (run) WHERE status = 'CONFLICT' OR disputed = 1;
+CREATE INDEX run_jobs_due ON run (run) WHERE jobs_due = 1;
+
+CREATE TABLE former_verdict (
+    id INTEGER PRIMARY KEY,
+    run INTEGER NOT NULL REFERENCES run (run),
+    judged REAL NOT NULL,
+    replaced REAL NOT NULL,
+    verdict_id INTEGER NOT NULL REFERENCES verdict (id),
+    settled INTEGER NOT NULL,
+    seen TEXT NOT NULL,                -- JSON object: the run's columns as they were
+    why TEXT NOT NULL
+);
+CREATE INDEX former_verdict_run ON former_verdict (run);
+
+CREATE TABLE run_count (
+    status TEXT PRIMARY KEY,
+    runs INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE TRIGGER run_counted AFTER INSERT ON run BEGIN
+    INSERT INTO run_count VALUES (NEW.status, 1) ON CONFLICT (status) DO UPDATE SET runs = runs + 1;
+END;
+CREATE TRIGGER run_recounted AFTER UPDATE OF status ON run WHEN OLD.status <> NEW.status BEGIN
+    UPDATE run_count SET runs = runs - 1 WHERE status = OLD.status;
+    INSERT INTO run_count VALUES (NEW.status, 1) ON CONFLICT (status) DO UPDATE SET runs = runs + 1;
+END;
+
+-- The legal changes of a job's state; filled from caf/domain/jobs.py when the database is made or migrated.
+CREATE TABLE transition (
+    source TEXT NOT NULL,
+    target TEXT NOT NULL,
+    PRIMARY KEY (source, target)
+) WITHOUT ROWID;
+
+CREATE TABLE job (
+    id INTEGER PRIMARY KEY,
+    run INTEGER NOT NULL REFERENCES run (run),
+    job TEXT NOT NULL,
+    listener TEXT NOT NULL,
+    configuration_id INTEGER NOT NULL REFERENCES configuration (id),
+    priority INTEGER NOT NULL DEFAULT 0,
+    state TEXT NOT NULL CHECK (state IN (
+        'WAITING', 'NEW', 'STAGING', 'PREPARED', 'SUBMITTING', 'PENDING', 'RUNNING', 'FINISHED', 'CANCELLING',
+        'DONE', 'FAILED', 'REJECTED', 'CANCELLED')),
+    next_state TEXT CHECK (next_state IN ('NEW', 'WAITING', 'CANCELLED')),
+    result TEXT CHECK (result IN (
+        'ok', 'exit_code', 'log', 'outputs', 'check', 'signal', 'memory', 'walltime', 'node', 'refused', 'staging',
+        'preparation')),
+    reason TEXT NOT NULL,              -- one line: why it is where it is
+    attempt INTEGER NOT NULL DEFAULT 1 CHECK (attempt >= 1),
+    token TEXT UNIQUE,                 -- the current attempt's; stored before the batch system is asked
+    batch_id TEXT,
+    tries INTEGER NOT NULL DEFAULT 0,  -- attempts that the infrastructure broke, since a person last touched it
+    looks INTEGER NOT NULL DEFAULT 0,  -- how often its raw files were looked for
+    not_before REAL,                   -- back-off: not looked at again before
+    unknown_since REAL,                -- since when the batch system does not know it
+    created REAL NOT NULL,
+    updated REAL NOT NULL,
+    acknowledged INTEGER NOT NULL DEFAULT 0 CHECK (acknowledged IN (0, 1)),
+    UNIQUE (run, job),
+    CHECK ((state = 'CANCELLING') = (next_state IS NOT NULL)),
+    CHECK (state IN ('DONE', 'FAILED') OR result IS NULL),
+    CHECK (state NOT IN ('DONE', 'FAILED') OR result IS NOT NULL),
+    CHECK ((state = 'DONE') = (result IS 'ok')),
+    CHECK (state NOT IN ('SUBMITTING', 'PENDING', 'RUNNING', 'FINISHED', 'CANCELLING') OR token IS NOT NULL),
+    CHECK (state NOT IN ('WAITING', 'NEW', 'STAGING', 'PREPARED') OR token IS NULL)
+);
+CREATE INDEX job_open ON job (state, priority, run) WHERE state NOT IN ('DONE', 'FAILED', 'REJECTED', 'CANCELLED');
+CREATE INDEX job_asking ON job (id) WHERE state = 'FAILED' AND acknowledged = 0;
+CREATE INDEX job_name ON job (job, state);
+
+CREATE TRIGGER job_moves BEFORE UPDATE OF state ON job
+WHEN OLD.state <> NEW.state
+    AND NOT EXISTS (SELECT 1 FROM transition WHERE source = OLD.state AND target = NEW.state)
+BEGIN
+    SELECT RAISE(ABORT, 'illegal change of a job''s state');
+END;
+CREATE TRIGGER job_attempts BEFORE UPDATE OF attempt ON job WHEN NEW.attempt NOT IN (OLD.attempt, OLD.attempt + 1)
+BEGIN
+    SELECT RAISE(ABORT, 'illegal change of a job''s attempt');
+END;
+CREATE TRIGGER job_stays BEFORE DELETE ON job BEGIN
+    SELECT RAISE(ABORT, 'a job is never deleted');
+END;
+
+CREATE TABLE job_count (
+    job TEXT NOT NULL,
+    state TEXT NOT NULL,
+    jobs INTEGER NOT NULL,
+    PRIMARY KEY (job, state)
+) WITHOUT ROWID;
+CREATE TRIGGER job_counted AFTER INSERT ON job BEGIN
+    INSERT INTO job_count VALUES (NEW.job, NEW.state, 1) ON CONFLICT (job, state) DO UPDATE SET jobs = jobs + 1;
+END;
+CREATE TRIGGER job_recounted AFTER UPDATE OF state ON job WHEN OLD.state <> NEW.state BEGIN
+    UPDATE job_count SET jobs = jobs - 1 WHERE job = OLD.job AND state = OLD.state;
+    INSERT INTO job_count VALUES (NEW.job, NEW.state, 1) ON CONFLICT (job, state) DO UPDATE SET jobs = jobs + 1;
+END;
+
+-- Each use of a token: what was given to the batch system, and what became of it.
+CREATE TABLE attempt (
+    job_id INTEGER NOT NULL REFERENCES job (id),
+    attempt INTEGER NOT NULL,
+    token TEXT NOT NULL UNIQUE,
+    batch_id TEXT,
+    asked REAL NOT NULL,               -- when its token was stored
+    started REAL,
+    ended REAL,
+    node TEXT,
+    exit_code INTEGER,
+    result TEXT,
+    reason TEXT,
+    PRIMARY KEY (job_id, attempt)
+) WITHOUT ROWID;
+
+CREATE TABLE audit (
+    id INTEGER PRIMARY KEY,
+    at REAL NOT NULL,
+    who TEXT NOT NULL,                 -- a person's login, or the duty
+    run INTEGER,
+    job TEXT,
+    attempt INTEGER,
+    was TEXT,                          -- state or status before
+    became TEXT,                       -- and after
+    why TEXT NOT NULL
+);
+CREATE INDEX audit_run ON audit (run, job);
+
+CREATE TABLE duty (
+    name TEXT PRIMARY KEY,
+    started REAL,                      -- the round that is under way, or the last one
+    succeeded REAL,
+    failed REAL,
+    error TEXT,                        -- of the last round, if that failed
+    failures INTEGER NOT NULL DEFAULT 0,  -- one after another
+    next REAL,
+    summary TEXT                       -- of the last round that did something
+) WITHOUT ROWID;
+
+-- What the source looked like when it was last read as a whole.
+CREATE TABLE source (
+    id INTEGER PRIMARY KEY CHECK (id = 1),
+    identity TEXT NOT NULL,            -- JSON: what is read, from where
+    marks TEXT NOT NULL,               -- JSON: each file's device, inode, size, time, change counter
+    folders TEXT NOT NULL,             -- JSON: every folder that was ever there
+    replica_time INTEGER NOT NULL,     -- ns; when the oldest of the files was last written
+    looked REAL NOT NULL,
+    changed REAL NOT NULL
+);
