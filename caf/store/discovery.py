@@ -14,10 +14,10 @@ from typing import Any
 
 from caf.domain.discovery import Moments, Rules, Seen, Standing, merge, reconsider, standing_after
 from caf.domain.matching import Status, Verdict
-from caf.domain.runs import SECOND
+from caf.domain.runs import SECOND, Correction, Record
 from caf.store.audit import note
 from caf.store.database import transaction
-from caf.store.rows import SEEN_COLUMNS, columns_of, quoted, seen_from
+from caf.store.rows import SEEN_COLUMNS, columns_of, quoted, record_from, seen_from
 
 DUTY = "discover"
 
@@ -212,3 +212,8 @@ def keep_source(
             "looked = excluded.looked, changed = excluded.changed",
             (json.dumps(identity), json.dumps(marks), json.dumps(sorted(folders)), replica_time, now, now),
         )
+
+
+def record_of_run(conn: sqlite3.Connection, run: int, corrections: Sequence[Correction] = ()) -> Record:
+    """Give a known run as it is judged and shown."""
+    return record_from(conn.execute("SELECT * FROM run WHERE run = ?", (run,)).fetchone(), corrections)

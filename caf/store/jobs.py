@@ -238,14 +238,16 @@ def in_states(
 ) -> list[sqlite3.Row]:
     """Give jobs in these (not final) states, first those of the highest priority, then the oldest.
 
-    With `due`, only those whose back-off has run out by then. Each row also has `asked`, when its token was stored.
+    With `due`, only those whose back-off has run out by then. Each row also has of its
+    attempt `asked`, `started`, `exit_code`, and in `hint` and `hint_reason` what is known of a bad end beforehand.
     """
     names = tuple(states)
     marks = ", ".join("?" * len(names))
     when = "" if due is None else "AND (job.not_before IS NULL OR job.not_before <= ?)"
     arguments: tuple[Any, ...] = names if due is None else (*names, due)
     return conn.execute(
-        "SELECT job.*, attempt.asked, attempt.started, attempt.exit_code FROM job LEFT JOIN attempt "
+        "SELECT job.*, attempt.asked, attempt.started, attempt.exit_code, attempt.result AS hint, "
+        "attempt.reason AS hint_reason FROM job LEFT JOIN attempt "
         "ON attempt.job_id = job.id AND attempt.attempt = job.attempt "
         "WHERE job.state NOT IN ('DONE', 'FAILED', 'REJECTED', 'CANCELLED') "
         f"AND job.state IN ({marks}) {when} ORDER BY job.priority DESC, job.run, job.id LIMIT ?",
@@ -259,3 +261,8 @@ def next_due(conn: sqlite3.Connection) -> float | None:
         "SELECT min(not_before) FROM job WHERE state NOT IN ('DONE', 'FAILED', 'REJECTED', 'CANCELLED')"
     ).fetchone()
     return None if row[0] is None else float(row[0])
+
+
+def any_attempt(conn: sqlite3.Connection) -> bool:
+    """Tell whether anything was ever given to a batch system."""
+    return conn.execute("SELECT 1 FROM attempt LIMIT 1").fetchone() is not None

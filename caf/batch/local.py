@@ -1,0 +1,186 @@
+"""The local batch system: jobs are processes of this machine, and outlive the supervisor that started them.
+
+A job is its wrapper's process, known by pid, start time and boot, so that a pid that is used again is never taken for
+it. Children and adopted jobs alike are watched by a pidfd: the end of either is noticed at once. A wrapper that was
+killed may leave its payload behind; such survivors are found by the token in their environment, and while there is
+one the job is running.
+"""
+
+import asyncio
+import os
+import signal
+import subprocess
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from caf.batch.interface import Submission, Watched
+from caf.domain.errors import BatchError
+from caf.domain.following import Sight, Sighting
+from caf.domain.jobs import Result
+
+NOT_FOR_JOBS = {"NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "LISTEN_FDS", "LISTEN_PID", "INVOCATION_ID"}
+KILL_AFTER = 10.0  # s between asking a job to end and making it end
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """A process of one boot: its pid alone may be used again."""
+
+    pid: int
+    ticks: int
+    boot: str
+
+    def __str__(self) -> str:
+        return f"{self.pid}-{self.ticks}-{self.boot[:8]}"
+
+    @classmethod
+    def parse(cls, batch_id: str) -> "Identity | None":
+        """Read what `str` gave; the boot is its first eight characters."""
+        pid, _, rest = batch_id.partition("-")
+        ticks, _, boot = rest.partition("-")
+        return cls(int(pid), int(ticks), boot) if pid.isdecimal() and ticks.isdecimal() and boot else None
+
+
+def boot_id() -> str:
+    """Give the kernel's name for the time since it was started."""
+    return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+
+
+def process_start(pid: int) -> int | None:
+    """Give a process's start in clock ticks since boot (field 22 of its stat); None if it is gone or a zombie."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return None
+    fields = stat[stat.rindex(")") + 2 :].split()
+    return None if fields[0] in {"Z", "X"} else int(fields[19])
+
+
+def survivors(token: str) -> list[int]:
+    """Give the pids of all living processes that carry the token in their environment."""
+    mark = b"CAF_TOKEN=" + token.encode("ascii")
+    found = []
+    for entry in os.scandir("/proc"):
+        if not entry.name.isdecimal():
+            continue
+        try:
+            environment = Path(entry.path, "environ").read_bytes().split(b"\0")
+        except OSError:
+            continue
+        if mark in environment and process_start(int(entry.name)) is not None:
+            found.append(int(entry.name))
+    return found
+
+
+class LocalBatch:
+    """Runs attempts on this machine; `on_end` is called on the event loop whenever one has ended."""
+
+    submit_grace: float | None = 0.0
+    keeps_walltime = False
+
+    def __init__(self, on_end: Callable[[], None], *, clock: Callable[[], float]) -> None:
+        self._on_end = on_end
+        self._clock = clock
+        self._boot = boot_id()
+        self._children: dict[int, subprocess.Popen[bytes]] = {}
+        self._watched: dict[Identity, int] = {}  # to the pidfd
+        self._asked_to_end: dict[str, float] = {}  # token to when
+
+    async def submit(self, submission: Submission) -> Sighting:
+        """Start the wrapper in a session of its own. Its area is entered by the shell, where a hang hurts nobody."""
+        try:
+            child = self._spawn(submission)
+        except OSError as error:
+            raise BatchError(f"no process could be started: {error.strerror}: see `ulimit -u` and memory") from None
+        self._children[child.pid] = child
+        ticks = process_start(child.pid)
+        if ticks is None:  # over already: its records tell
+            child.poll()
+            self._on_end()
+            return Sighting(Sight.RUNNING)
+        identity = Identity(child.pid, ticks, self._boot[:8])
+        self._watch(identity)
+        return Sighting(Sight.RUNNING, str(identity))
+
+    def _spawn(self, submission: Submission) -> subprocess.Popen[bytes]:
+        """Start the process, which takes about a millisecond; asyncio's own way would keep a thread for each job."""
+        environment = {name: value for name, value in os.environ.items() if name not in NOT_FOR_JOBS}
+        environment["CAF_TOKEN"] = submission.token
+        return subprocess.Popen(
+            ["/bin/sh", submission.script],
+            cwd="/",
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+
+    async def look(self, watched: Sequence[Watched]) -> dict[str, Sighting]:
+        """Say of each whether its process, or one that it left behind, is alive."""
+        return {one.token: self._look(one) for one in watched}
+
+    def _look(self, one: Watched) -> Sighting:
+        identity = self._identity(one)
+        if identity is not None and identity.boot != self._boot[:8]:
+            return Sighting(Sight.ENDED, str(identity), "the machine was restarted", Result.NODE)
+        if identity is not None and process_start(identity.pid) == identity.ticks:
+            self._watch(identity)
+            return Sighting(Sight.RUNNING, str(identity))
+        batch_id = str(identity) if identity else None
+        if alive := survivors(one.token):
+            return Sighting(Sight.RUNNING, batch_id, f"its wrapper is gone, but process {alive[0]} of it lives")
+        return Sighting(Sight.ENDED, batch_id, "its process is gone", Result.NODE)
+
+    def _identity(self, one: Watched) -> Identity | None:
+        if one.batch_id is not None:
+            return Identity.parse(one.batch_id)
+        start = one.start or {}
+        pid, ticks, boot = start.get("pid"), start.get("start_ticks"), start.get("boot")
+        if isinstance(pid, int) and isinstance(ticks, int) and isinstance(boot, str):
+            return Identity(pid, ticks, boot[:8])
+        return None
+
+    async def cancel(self, watched: Sequence[Watched]) -> None:
+        """Send TERM to all processes of each attempt, and KILL to those that are still there later."""
+        for one in watched:
+            first = self._asked_to_end.setdefault(one.token, self._clock())
+            hard = self._clock() - first >= KILL_AFTER
+            for pid in survivors(one.token):
+                with suppress(ProcessLookupError, PermissionError):
+                    os.kill(pid, signal.SIGKILL if hard else signal.SIGTERM)
+
+    def _watch(self, identity: Identity) -> None:
+        """Have the event loop told when the process ends."""
+        if identity in self._watched:
+            return
+        try:
+            descriptor = os.pidfd_open(identity.pid)
+        except OSError:  # just ended
+            self._ended(identity)
+            return
+        self._watched[identity] = descriptor
+        asyncio.get_running_loop().add_reader(descriptor, self._ended, identity)
+
+    def _ended(self, identity: Identity) -> None:
+        descriptor = self._watched.pop(identity, None)
+        if descriptor is not None:
+            asyncio.get_running_loop().remove_reader(descriptor)
+            os.close(descriptor)
+        child = self._children.pop(identity.pid, None)
+        if child is not None:
+            child.wait()
+        self._on_end()
+
+    async def close(self) -> None:
+        """Stop watching. The jobs go on, and the next supervisor adopts them."""
+        for descriptor in self._watched.values():
+            asyncio.get_running_loop().remove_reader(descriptor)
+            os.close(descriptor)
+        self._watched.clear()
+        for child in self._children.values():
+            if child.poll() is None:
+                child.returncode = 0  # ours no longer: without this, Popen warns that a child still runs
+        self._children.clear()

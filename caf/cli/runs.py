@@ -1,0 +1,157 @@
+"""`caf runs`: what is known of runs, and where they stand."""
+
+import json
+import sqlite3
+import time
+from collections.abc import Iterator
+from typing import Any
+
+from caf.cli.kept import Kept
+from caf.cli.options import Config, Json, Limit, Listener, Place, Run, Runs, SinceStart, StateDir, Statuses, group
+from caf.cli.text import Table, harmless, iso, print_array, print_json, print_pairs, shown
+from caf.domain.errors import NotFound
+from caf.domain.runs import ATTRIBUTES, Record, to_json
+from caf.store import queries
+
+app = group("The runs that are known, and what was decided about them.")
+
+
+@app.command("list")
+def list_runs(
+    status: Statuses = None,
+    listener: Listener = None,
+    runs: Runs = None,
+    since: SinceStart = None,
+    limit: Limit = None,
+    as_json: Json = False,
+    config: Config = None,
+    state: StateDir = None,
+) -> None:
+    """List runs: all of them, or those that the options leave.
+
+    Example: caf runs list --status OPEN --since 7d
+    """
+    earliest = None if since is None else time.time() - since
+    wanted = queries.RunFilter(status or (), listener, runs or (), earliest, limit)
+    with Place.of(config, state).database() as conn:
+        pages = _pages(conn, wanted) if conn is not None else iter(())
+        if as_json:
+            print_array(as_object(row, record) for page in pages for row, record in page)
+            return
+        table = Table(("RUN", "STATUS", "LISTENER", "TYPE", "EVENTS", "START"), soft=("TYPE", "LISTENER"))
+        for page in pages:
+            table.show(_line(row, record) for row, record in page)
+
+
+def _pages(conn: sqlite3.Connection, wanted: queries.RunFilter) -> Iterator[list[tuple[sqlite3.Row, Record]]]:
+    kept = Kept(conn)
+    for page in queries.runs(conn, wanted):
+        yield [(row, kept.record(row)) for row in page]
+
+
+def as_object(row: sqlite3.Row, record: Record) -> dict[str, Any]:
+    """Give a run as `caf runs list --json` shows it; docs/reference.md promises these keys."""
+    needs = row["needs_validation"]
+    standing = {
+        "run": row["run"],
+        "status": row["status"],
+        "listener": row["listener"],
+        "needs_validation": None if needs is None else bool(needs),
+    }
+    values = record.values
+    known = {name: to_json(name, values.get(name)) for name in ATTRIBUTES}
+    return {**standing, **known, **{name: value for name, value in values.items() if name not in known}}
+
+
+def _line(row: sqlite3.Row, record: Record) -> tuple[object, ...]:
+    start = to_json("start", record.values.get("start"))
+    day = str(start)[:16].replace("T", " ") if start is not None else None
+    values = record.values
+    return row["run"], row["status"], row["listener"], values.get("run_type"), values.get("events"), day
+
+
+@app.command("show")
+def show_run(run: Run, as_json: Json = False, config: Config = None, state: StateDir = None) -> None:
+    """Show all that is known of one run: its attributes, its verdict, its jobs.
+
+    Example: caf runs show 490001
+    """
+    place = Place.of(config, state)
+    with place.existing(f"run {run}") as conn:
+        row = queries.run(conn, run)
+        if row is None:
+            raise NotFound(queries.unknown_run(conn, run))
+        record = Kept(conn).record(row)
+        whole = _whole(conn, row, record)
+    if as_json:
+        print_json(whole)
+    else:
+        _print(whole, [name for name in whole if name in ATTRIBUTES or name in record.values])
+
+
+def _whole(conn: sqlite3.Connection, row: sqlite3.Row, record: Record) -> dict[str, Any]:
+    verdict = queries.verdict(conn, row["verdict_id"])
+    return {
+        **as_object(row, record),
+        "settled": bool(row["settled"]),
+        "inherited": {n: note.inherited_from for n, note in record.notes.items() if note.inherited_from is not None},
+        "provisional": [name for name in record.notes if record.provisional(name)],
+        "corrected": dict(record.corrected),
+        "first_seen": iso(row["first_seen"]),
+        "judged": iso(row["judged"]),
+        "last_change": to_json("start", row["last_change"]),
+        "decided_by": row["decided_by"],
+        "reason": row["reason"],
+        "disputed": bool(row["disputed"]),
+        "verdict": {"configuration": verdict["configuration_id"], "answers": verdict["answers"]},
+        "jobs": [
+            {name: job[name] for name in ("job", "state", "result", "attempt", "reason")}
+            for job in queries.jobs_of(conn, row["run"])
+        ],
+        "former_verdicts": [_former(former) for former in queries.former_verdicts(conn, row["run"])],
+    }
+
+
+def _former(row: sqlite3.Row) -> dict[str, Any]:
+    return {
+        "status": row["status"],
+        "listener": row["listener"],
+        "judged": iso(row["judged"]),
+        "replaced": iso(row["replaced"]),
+        "why": row["why"],
+        "configuration": row["configuration_id"],
+        "answers": row["answers"],
+        "seen": json.loads(row["seen"]),
+    }
+
+
+def _print(whole: dict[str, Any], attributes: list[str]) -> None:
+    run = whole["run"]
+    taken = f" by {whole['listener']}" if whole["listener"] else ""
+    person = f", by {harmless(whole['decided_by'])}: {harmless(whole['reason'] or '')}" if whole["decided_by"] else ""
+    print(f"run {run}: {whole['status']}{taken}{person}")
+    if whole["needs_validation"]:
+        print("A person must validate it: its jobs wait.")
+    if whole["disputed"]:
+        print("Its jobs no longer agree with its verdict; they are left as they are.")
+    print(f"Why: `caf listeners explain {run}`")
+    print()
+    print_pairs((name, shown(whole[name]) + _remark(whole, name)) for name in attributes)
+    if whole["jobs"]:
+        print()
+        jobs = [(job["job"], job["state"], job["result"], job["reason"]) for job in whole["jobs"]]
+        Table(("JOB", "STATE", "RESULT", "REASON"), soft=("REASON",)).show(jobs)
+    for former in whole["former_verdicts"]:
+        before = f"{former['status']}{' by ' + former['listener'] if former['listener'] else ''}"
+        print(f"\nUntil {former['replaced'][:16].replace('T', ' ')} UTC it was {before}; {harmless(former['why'])}.")
+
+
+def _remark(whole: dict[str, Any], name: str) -> str:
+    remarks = []
+    if name in whole["corrected"]:
+        remarks.append(f"corrected: {harmless(whole['corrected'][name])}")
+    if name in whole["inherited"]:
+        remarks.append(f"inherited from run {whole['inherited'][name]}")
+    if name in whole["provisional"]:
+        remarks.append("may still change")
+    return f"  ({'; '.join(remarks)})" if remarks else ""

@@ -1,0 +1,47 @@
+"""What this version reads but does not act on yet, so that `caf check` can say so."""
+
+from collections.abc import Mapping
+
+from pydantic import BaseModel
+
+from caf.config.lines import Key
+from caf.config.work import JobTable, ListenerTable
+
+OPTIONAL_TABLES = ("quota", "mail", "report", "credentials")
+JOB_KEYS = {
+    "scratch": "scratch",
+    "copy_back": "copy",
+    "after": "after",
+    "archive": "archive",
+    "show": "show",
+    "mail": "mail",
+}
+"""Fields of a job and the keys that they are read from."""
+
+
+def unheeded(
+    tables: Mapping[str, BaseModel | None], listeners: Mapping[str, ListenerTable], jobs: Mapping[str, JobTable]
+) -> list[Key]:
+    """Give the ways to the tables and keys that the file gives and that nothing acts on."""
+    keys: list[Key] = [(name,) for name in OPTIONAL_TABLES if tables[name] is not None]
+    keys += [("caf", name) for name in ("backup", "log") if getattr(tables["caf"], name) is not None]
+    if getattr(tables["batch"], "kind", "local") != "local":
+        keys.append(("batch", "kind"))
+    if getattr(tables["batch"], "group_slots", None) is not None:
+        keys.append(("batch", "group_slots"))
+    keys += [("listeners", name, "expect_every") for name, table in listeners.items() if table.expect_every is not None]
+    for name, job in jobs.items():
+        keys += [
+            ("jobs", name, key)
+            for field, key in JOB_KEYS.items()
+            if field in job.model_fields_set and _asks(job, field)
+        ]
+        if job.success.check:
+            keys.append(("jobs", name, "success", "check"))
+    return keys
+
+
+def _asks(job: JobTable, field: str) -> bool:
+    """Tell whether a key asks for something: `scratch = false` and an empty list do not."""
+    value = getattr(job, field)
+    return bool(value.done or value.failed) if field == "after" else bool(value)

@@ -1,0 +1,96 @@
+"""The tables of listeners and jobs."""
+
+from typing import Annotated
+
+from pydantic import Field, PlainValidator
+
+from caf.config.conditions import read_match
+from caf.config.fields import (
+    Archive,
+    Argument,
+    Command,
+    Duration,
+    Flag,
+    Inside,
+    InsidePattern,
+    Interval,
+    KnownListener,
+    Line,
+    NotEmpty,
+    Once,
+    RunGlob,
+    Size,
+    Tag,
+    Whole,
+)
+from caf.config.tables import Address, Table
+from caf.config.units import DAY, MINUTE
+from caf.domain.matching import Condition, Listener, Operator
+
+
+class ListenerTable(Table):
+    """[listeners.NAME]: which runs are taken. `match` holds the conditions in the file's order, without first_run."""
+
+    enabled: Flag = True
+    first_run: Whole = Field(default=0, ge=0)
+    min_events: Whole | None = Field(default=None, ge=0)
+    raw: tuple[RunGlob, ...] | None = None
+    expect_every: Interval | None = None
+    match: Annotated[tuple[Condition, ...], PlainValidator(read_match)] = ()
+
+    def as_listener(self, name: str) -> Listener:
+        """Give what runs are matched with; no least number of events is the same as none needed."""
+        first = (Condition("run", Operator.AT_LEAST, self.first_run),) if self.first_run else ()
+        return Listener(name, first + self.match, self.min_events or None)
+
+
+class SuccessTable(Table):
+    """What makes a payload's end a success: all of it."""
+
+    exit_code: Whole = Field(default=0, ge=0, le=255)
+    log_has: tuple[Line, ...] = ()
+    log_lacks: tuple[Line, ...] = ()
+    outputs: tuple[InsidePattern, ...] = ()
+    check: tuple[Argument, ...] = ()
+
+
+class AfterTable(Table):
+    """Light commands on the supervisor's host once a job is judged."""
+
+    done: tuple[Command, ...] = ()
+    failed: tuple[Command, ...] = ()
+
+
+class JobTable(Table):
+    """[jobs.NAME]: what is done with a run of its listeners. Durations in seconds, sizes in bytes.
+
+    `raw` None: the listener's. Patterns may hold {run}, {run:08d} and {job}.
+    """
+
+    listeners: Annotated[tuple[KnownListener, ...], NotEmpty, Once]
+    enabled: Flag = True
+    needs_validation: Flag = Field(default=False, alias="validate")
+    raw: tuple[RunGlob, ...] | None = None
+    files_wait: Duration = 14 * DAY
+    templates: Annotated[tuple[Inside, ...], Once] = ()
+    command: Command
+    tags: dict[Tag, Argument] = Field(default_factory=dict)
+    scratch: Flag = False
+    copy_back: dict[InsidePattern, InsidePattern] = Field(default_factory=dict, alias="copy")
+    queue: Line | None = None
+    group: Line | None = None
+    cpus: Whole = Field(default=1, ge=1)
+    memory: Size | None = None
+    walltime: Interval | None = None
+    options: tuple[Line, ...] = ()
+    priority: Whole = 0
+    attempts: Whole = Field(default=3, ge=1)
+    retry_after: Duration = 10 * MINUTE
+    log: InsidePattern = "log/stdout"
+    success: SuccessTable = SuccessTable()
+    after: AfterTable = AfterTable()
+    archive: Archive | None = None
+    archive_exclude: tuple[Line, ...] = ()
+    removable: Flag = False
+    show: tuple[InsidePattern, ...] = ()
+    mail: tuple[Address, ...] = ()

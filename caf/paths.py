@@ -1,0 +1,64 @@
+"""Where things are, found cheaply: a change of state on the command line must not read the whole configuration.
+
+Only `[caf] state`, `[caf] work` and `[batch] slots` are looked at here, as far as they are what they should be; what
+is wrong with the rest of the file is for caf.config to say.
+"""
+
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from caf.domain.errors import ConfigError
+
+DEFAULT_CONFIG = Path("listeners.toml")
+DATABASE = "caf.db"
+LOCK = "caf.lock"
+
+_WAY_OUT = "name the state folder with --state DIR or $CAF_STATE"
+
+
+def state_folder(config: Path, given: Path | None = None) -> Path:
+    """Give the folder of database and lock: the one named, else `[caf] state` of the file. ConfigError if neither."""
+    return given if given is not None else _folder(config, "state")
+
+
+def work_folder(config: Path) -> Path:
+    """Give the folder of the working areas, `[caf] work`. ConfigError if the file cannot be read."""
+    return _folder(config, "work")
+
+
+def area(work: Path, run: int, job: str, attempt: int) -> Path:
+    """Give the working area of one attempt."""
+    return work / f"{run}_{job}" / str(attempt)
+
+
+def slots(config: Path) -> int | None:
+    """Give `[batch] slots`; None where the file does not say (then it is the number of cores)."""
+    given = _table(_read(config), "batch").get("slots")
+    return given if isinstance(given, int) and not isinstance(given, bool) else None
+
+
+def _folder(config: Path, key: str) -> Path:
+    value = _table(_read(config), "caf").get(key, key)
+    if not isinstance(value, str) or not value.strip() or "\0" in value or value.startswith("~"):
+        raise ConfigError(f"{config}: caf.{key} must be the path of a folder in quotes; correct it, or {_WAY_OUT}")
+    # What is relative is so to the file, wherever the command is typed.
+    return config.absolute().parent / value
+
+
+def _table(document: dict[str, Any], name: str) -> dict[str, Any]:
+    table = document.get(name, {})
+    return table if isinstance(table, dict) else {}
+
+
+def _read(config: Path) -> dict[str, Any]:
+    try:
+        # As caf.config reads it: some editors begin a file with a byte-order mark.
+        return tomllib.loads(config.read_text(encoding="utf-8-sig"))
+    except FileNotFoundError:
+        raise ConfigError(f"{config}: not there; give --config FILE or $CAF_CONFIG, or {_WAY_OUT}") from None
+    except OSError as error:
+        raise ConfigError(f"{config}: cannot be read: {error.strerror or error}; mend that, or {_WAY_OUT}") from None
+    except (ValueError, RecursionError) as error:
+        # tomllib says where; UnicodeDecodeError is a ValueError too.
+        raise ConfigError(f"{config}: is not TOML: {error}; `caf check` says more; {_WAY_OUT}") from None

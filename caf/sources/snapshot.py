@@ -1,0 +1,98 @@
+"""The snapshot: what a source says about all its runs at one moment, as one table in an SQLite file of its own.
+
+Sources write it, and the store compares it with what it knows, in SQL. Times are ns since the Unix epoch (UTC), flags
+0 or 1, detector_mask 32 lower-case hexadecimal digits, unknown values NULL. `extra` and `notes` are JSON objects with
+sorted keys, or NULL: extra holds the configured attributes, notes which values may still change or are another run's
+({"tier0_tag": {"final": false, "from": 490001}, "lumi_blocks": {"final": false}}).
+"""
+
+import os
+import sqlite3
+from urllib.parse import quote
+
+COLUMNS: tuple[tuple[str, str], ...] = (
+    ("run", "INTEGER PRIMARY KEY"),
+    ("run_type", "TEXT"),
+    ("partition", "TEXT"),
+    ("daq_configuration", "TEXT"),
+    ("detector_mask", "TEXT"),
+    ("project_tag", "TEXT"),
+    ("recorded", "INTEGER"),
+    ("start", "INTEGER"),
+    ("end", "INTEGER"),
+    ("duration", "INTEGER"),
+    ("clean_stop", "INTEGER"),
+    ("lumi_blocks", "INTEGER"),
+    ("l1_events", "INTEGER"),
+    ("l2_events", "INTEGER"),
+    ("ef_events", "INTEGER"),
+    ("recorded_events", "INTEGER"),
+    ("stored_events", "INTEGER"),
+    ("tier0_tag", "TEXT"),
+    ("gain_strategy", "TEXT"),
+    ("data_source", "TEXT"),
+    ("error_bits", "INTEGER"),
+    ("last_lb_end", "INTEGER"),
+    ("extra", "TEXT"),
+    ("notes", "TEXT"),
+)
+NAMES = tuple(name for name, _ in COLUMNS)
+
+_CHUNK = 4096  # runs joined into one text when looking for bytes that are not UTF-8
+
+
+def create(path: str) -> sqlite3.Connection:
+    """Make a fresh snapshot file, replacing one that is there; other files may be attached to it by URI."""
+    if os.path.exists(path):
+        os.unlink(path)
+    uri = f"file:{quote(os.path.abspath(path))}?mode=rwc"
+    connection = sqlite3.connect(uri, uri=True, isolation_level=None)
+    # A snapshot is thrown away when anything goes wrong, so it needs neither journal nor fsync.
+    connection.execute("PRAGMA journal_mode = OFF")
+    connection.execute("PRAGMA synchronous = OFF")
+    columns = ", ".join(f'"{name}" {kind}' for name, kind in COLUMNS)
+    connection.execute(f"CREATE TABLE run ({columns})")
+    return connection
+
+
+def summary(connection: sqlite3.Connection) -> dict[str, int | None]:
+    """Return {"runs": how many, "first": lowest run, "last": highest run} (None without runs)."""
+    runs, first, last = connection.execute("SELECT count(*), min(run), max(run) FROM run").fetchone()
+    return {"runs": runs, "first": first, "last": last}
+
+
+def replace_bad_text(connection: sqlite3.Connection) -> int:
+    """Put U+FFFD for bytes that are not UTF-8, and return how many rows had any: old online data promise nothing.
+
+    Whole chunks of rows are joined in SQL and decoded at once, which costs next to nothing when all is well.
+    """
+    names = [name for name, kind in COLUMNS if kind == "TEXT" and name != "detector_mask"]
+    joined = " || char(10) || ".join(f"coalesce({name}, '')" for name in names)
+    chunk = f"SELECT run, {joined} AS joined FROM run WHERE run > ? ORDER BY run LIMIT {_CHUNK}"
+    whole = f"SELECT min(run), max(run), CAST(group_concat(joined, char(10)) AS BLOB) FROM ({chunk})"
+    bad_chunks = []
+    first, last, text = connection.execute(whole, (-1,)).fetchone()
+    while last is not None:
+        if not _is_utf8(text):
+            bad_chunks.append((first, last))
+        first, last, text = connection.execute(whole, (last,)).fetchone()
+    replaced = 0
+    blobs = ", ".join(f"CAST({name} AS BLOB)" for name in names)
+    change = ", ".join(f"{name} = ?" for name in names)
+    for ends in bad_chunks:
+        rows = connection.execute(f"SELECT run, {blobs} FROM run WHERE run BETWEEN ? AND ?", ends).fetchall()
+        for run, *texts in rows:
+            if all(text is None or _is_utf8(text) for text in texts):
+                continue
+            clean = [None if text is None else text.decode("utf-8", errors="replace") for text in texts]
+            connection.execute(f"UPDATE run SET {change} WHERE run = ?", (*clean, run))
+            replaced += 1
+    return replaced
+
+
+def _is_utf8(text: bytes) -> bool:
+    try:
+        text.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True

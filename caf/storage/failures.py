@@ -1,0 +1,33 @@
+"""What the operating system says of files, as errors that an operator understands."""
+
+import errno
+import os
+import stat
+from typing import BinaryIO
+
+from caf.domain.errors import StorageError
+
+PASSING = frozenset(
+    getattr(errno, name)
+    for name in ("EAGAIN", "EBUSY", "EDQUOT", "EHOSTDOWN", "EINTR", "EIO", "ENOSPC", "ENOTCONN", "ESTALE", "ETIMEDOUT")
+)
+"""Errors that may be gone at the next try without a person's doing: full disks, and servers that hiccup."""
+
+
+def storage_error(doing: str, path: str, error: OSError) -> StorageError:
+    """Make a StorageError "cannot <doing> <path>: <why>"; transient where another try may succeed."""
+    failure = StorageError(f"cannot {doing} {path}: {error.strerror or error}")
+    failure.transient = error.errno in PASSING
+    return failure
+
+
+def open_regular(path: str) -> BinaryIO | None:
+    """Open a regular file for reading; None if there is none. A pipe that somebody put there cannot block it."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    if stat.S_ISREG(os.fstat(descriptor).st_mode):
+        return os.fdopen(descriptor, "rb")
+    os.close(descriptor)
+    return None

@@ -1,0 +1,206 @@
+"""The one process: takes the lock, opens what the duties need, keeps them going, and stops in order."""
+
+import os
+import signal
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import anyio
+
+from caf import __version__, lock, log
+from caf.batch.interface import Batch
+from caf.batch.local import LocalBatch
+from caf.config import Configuration, check_exclusive, load, parse
+from caf.domain.errors import ConfigError, StoreError
+from caf.duty import Duty
+from caf.notify import notify, watchdog_interval
+from caf.paths import DATABASE, LOCK, state_folder
+from caf.storage.child import FileChild
+from caf.store import configurations, jobs
+from caf.store.database import Database, connect, database_id, open_database
+from caf.tasks import discover, organise
+from caf.tasks.house import CALLS, QUICK, House
+
+NOTICE = 0.5  # s between two looks whether a command wrote to the database
+FAREWELL = 5.0  # s that rounds under way have to finish when the supervisor is asked to stop
+
+
+def main(config: Path, *, once: bool = False, take_over: bool = False, state: Path | None = None) -> int:
+    """Run the supervisor until it is told to stop, or for one round of every duty; gives the exit status.
+
+    ConfigError on a first start with a bad configuration; later ones go on with the last good one.
+    """
+    os.umask(0o007)
+    log.configure()
+    configuration, complaint = choose(config, state)
+    folder = state or configuration.caf.state
+    _make_folder(folder)
+    with lock.held(folder / LOCK, time.time()):
+        return anyio.run(_supervise, configuration, complaint, folder, once, take_over)
+
+
+def choose(config: Path, state: Path | None) -> tuple[Configuration, str | None]:
+    """Load listeners.toml; if that cannot be used, give the last good one and the complaint about the new one."""
+    try:
+        return checked(load(config)), None
+    except ConfigError as error:
+        database = (state or state_folder(config)) / DATABASE
+        if not database.exists():
+            raise
+        conn = connect(database)
+        try:
+            last = configurations.last_good(conn)
+        finally:
+            conn.close()
+        if last is None:
+            raise
+        return parse(last[0], Path(last[1])), str(error)
+
+
+def checked(configuration: Configuration) -> Configuration:
+    """Give the configuration back if its listeners exclude each other and its batch system is one of ours."""
+    errors, _ = check_exclusive(configuration)
+    if configuration.batch.kind != "local":
+        errors.append(
+            f"{configuration.path.name}: batch.kind: {configuration.batch.kind!r} is not served yet: use local"
+        )
+    if errors:
+        raise ConfigError("\n".join(errors))
+    return configuration
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(mode=0o2770, parents=True, exist_ok=True)
+    except OSError as error:
+        raise StoreError(f"{folder}: cannot be made: {error.strerror}: make it, or correct [caf] state") from None
+
+
+async def _supervise(
+    configuration: Configuration, complaint: str | None, folder: Path, once: bool, take_over: bool
+) -> int:
+    async with _house(configuration, folder, take_over) as (house, duties, stopping):
+        house.log.info("supervisor.started", version=__version__, pid=os.getpid(), database=house.database_id)
+        if complaint is not None:
+            house.log.error("config.rejected", error=complaint, instead="the last good configuration")
+        house.log.info("config.loaded", path=str(configuration.path), sha256=configuration.sha256[:12])
+        if unheeded := configuration.unheeded():
+            house.log.warning("config.unheeded", keys=unheeded)
+        if once:
+            for duty in duties:
+                await duty.round(house)
+            return 1 if any(duty.failures for duty in duties) else 0
+        await _serve(house, duties, stopping)
+        house.log.info("supervisor.stopped")
+    return 0
+
+
+@asynccontextmanager
+async def _house(
+    configuration: Configuration, folder: Path, take_over: bool
+) -> AsyncIterator[tuple[House, tuple[Duty, ...], anyio.Event]]:
+    """Open everything that the duties need, and close it in the opposite order."""
+    async with open_database(folder / DATABASE) as database, FileChild(CALLS) as files:
+        identity = await database.call(database_id)
+        work = str(configuration.caf.work)
+        used = await database.call(jobs.any_attempt)
+        await files.call("own_work", work, identity, take_over, used, timeout=QUICK)
+        configuration_id = await _keep(database, configuration)
+        duties: tuple[Duty, ...] = ()
+        batch: Batch = LocalBatch(lambda: duties[1].wake(), clock=time.time)
+        house = House(configuration, configuration_id, database, identity, files, batch, time.time)
+        duties = (
+            Duty("discover", lambda: house.configuration.duties.discover, discover.run_once),
+            Duty("organise", lambda: house.configuration.duties.organise, organise.run_once),
+        )
+        try:
+            yield house, duties, anyio.Event()
+        finally:
+            await batch.close()
+
+
+async def _keep(database: Database, configuration: Configuration) -> int:
+    text, sha256, path = configuration.text, configuration.sha256, str(configuration.path)
+    return await database.call(configurations.keep, text, sha256, path, time.time())
+
+
+async def _serve(house: House, duties: tuple[Duty, ...], stopping: anyio.Event) -> None:
+    """Keep all duties going until a signal ends it; then let the rounds under way finish."""
+    async with anyio.create_task_group() as group:
+        async with anyio.create_task_group() as rounds:
+            for duty in duties:
+                rounds.start_soon(duty.keep, house, stopping)
+            group.start_soon(_watch_database, house, duties)
+            group.start_soon(_watch_self, house)
+            group.start_soon(_heed_signals, house, duties, stopping, rounds.cancel_scope)
+            house.log.info("supervisor.ready")
+            notify("READY=1\nSTATUS=running")
+        group.cancel_scope.cancel()
+
+
+async def _heed_signals(
+    house: House, duties: tuple[Duty, ...], stopping: anyio.Event, rounds: anyio.CancelScope
+) -> None:
+    """TERM and INT end the supervisor in order, HUP has listeners.toml read again."""
+    with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
+        async for number in signals:
+            if number == signal.SIGHUP:
+                await _reload(house)
+                for duty in duties:
+                    duty.wake()
+                continue
+            if stopping.is_set():
+                rounds.cancel()
+                return
+            house.log.info("supervisor.stopping", signal=signal.Signals(number).name)
+            notify("STOPPING=1")
+            stopping.set()
+            for duty in duties:
+                duty.wake()
+            rounds.deadline = anyio.current_time() + FAREWELL
+
+
+async def _reload(house: House) -> None:
+    """Put a changed listeners.toml into force, or say why the old one stays."""
+    old = house.configuration
+    try:
+        new = checked(load(old.path))
+        for place in ("state", "work"):
+            if getattr(new.caf, place) != getattr(old.caf, place):
+                raise ConfigError(f"{old.path.name}: caf.{place}: is changed by a restart only")
+        house.configuration_id = await _keep(house.database, new)
+    except ConfigError as error:
+        house.log.error("config.rejected", error=str(error), instead="the configuration in force")
+        return
+    house.configuration = new
+    house.log.info("config.loaded", path=str(new.path), sha256=new.sha256[:12])
+
+
+async def _watch_database(house: House, duties: tuple[Duty, ...]) -> None:
+    """Wake the organise duty when a command wrote to the database; that it is busy just now is no news."""
+    before = await _data_version(house)
+    while True:
+        await anyio.sleep(NOTICE)
+        version = await _data_version(house)
+        if version is not None and version != before:
+            before = version
+            house.log.debug("database.changed")
+            duties[1].wake()
+
+
+async def _data_version(house: House) -> int | None:
+    try:
+        return await house.database.data_version()
+    except StoreError:
+        return None
+
+
+async def _watch_self(house: House) -> None:
+    """Tell the service manager that event loop and database are alive; a wedged duty is no reason for a restart."""
+    interval = watchdog_interval()
+    while interval is not None:
+        await _data_version(house)
+        notify("WATCHDOG=1")
+        await anyio.sleep(interval)

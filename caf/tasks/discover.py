@@ -1,0 +1,198 @@
+"""The discover duty: read the run database if it changed, judge what is new or open, make jobs of what is accepted."""
+
+import os
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from caf.config import CoolSource, TableSource
+from caf.domain.discovery import Rules
+from caf.domain.errors import SourceError
+from caf.domain.matching import Status
+from caf.domain.runs import SECOND
+from caf.store import discovery, jobs
+from caf.store.rows import record_from
+from caf.tasks.house import QUICK, House
+
+PAGE = 2000  # runs in one transaction
+EVENTS = {
+    Status.OPEN: "run.open",
+    Status.ACCEPTED: "run.accepted",
+    Status.UNCLAIMED: "run.unclaimed",
+    Status.CONFLICT: "run.conflict",
+}
+
+
+@dataclass(slots=True)
+class Discovered:
+    """What one round found."""
+
+    read: bool = False
+    new: int = 0
+    changed: int = 0
+    became: Counter[str] = field(default_factory=Counter)
+    jobs: int = 0
+    stale: float | None = None
+
+    def summary(self) -> str | None:
+        """Say what happened, if anything did."""
+        parts = [f"{self.new} new runs"] if self.new else []
+        parts += [f"{self.changed} changed"] if self.changed else []
+        parts += [f"{count} {status}" for status, count in sorted(self.became.items())]
+        parts += [f"{self.jobs} jobs made"] if self.jobs else []
+        return ", ".join(parts) or None
+
+
+async def run_once(house: House) -> Discovered:
+    """Do one round. SourceError if the run database cannot be read; runs that are open are looked at all the same."""
+    found = Discovered()
+    trouble: SourceError | None = None
+    try:
+        await _read(house, found)
+    except SourceError as error:
+        trouble = error
+    source = await house.database.call(discovery.source_row)
+    if source is not None:
+        await _pages(house, found, discovery.look_again, source["replica_time"])
+        _watch_age(house, found, source["replica_time"])
+    found.jobs = await _make_jobs(house)
+    if trouble is not None:
+        raise trouble
+    return found
+
+
+def _identity(source: CoolSource | TableSource) -> dict[str, Any]:
+    """Say what is read: another answer means that everything is read again."""
+    return source.model_dump(mode="json", exclude={"stale", "busy_timeout"})
+
+
+async def _read(house: House, found: Discovered) -> None:
+    """Absorb the run database if it is not as it was when it was last absorbed as a whole."""
+    source = house.configuration.source
+    before = await house.database.call(discovery.source_row)
+    paths = await _paths(house, source)
+    marks = await house.files.call("marks", paths, timeout=QUICK)
+    identity = _identity(source)
+    same = before is not None and before["identity"] == identity
+    if same and before is not None and before["marks"] == marks:
+        return
+    snapshot = house.database.path.with_name(f"snapshot-{os.getpid()}.db")
+    _remove(snapshot)
+    try:
+        result = await _snapshot(house, source, paths, str(snapshot))
+        after = await house.files.call("marks", paths, timeout=QUICK)
+        if after != marks:
+            raise SourceError("the run database changed while it was read: it is read again in the next round")
+        folders = set(result.get("folders", {}))
+        gone = set(before["folders"]) - folders if same and before is not None else set()
+        if gone:
+            raise SourceError(
+                f"{', '.join(sorted(gone))}: was in the run database and is gone: nothing is taken over before it is "
+                "back; a replica that was copied without it must be copied again"
+            )
+        replica_time = min(mark[4] for mark in marks)
+        await house.database.call(discovery.attach, str(snapshot))
+        try:
+            await _pages(house, found, discovery.absorb, replica_time)
+        finally:
+            await house.database.call(discovery.detach)
+        now = house.clock()
+        await house.database.call(discovery.keep_source, identity, marks, folders, replica_time, now)
+    finally:
+        _remove(snapshot)
+    found.read = True
+    house.log.info("source.read", runs=result.get("runs"), new=found.new, changed=found.changed)
+    for problem in result.get("problems", []):
+        house.log.warning("source.problem", problem=problem)
+
+
+def _remove(snapshot: Path) -> None:
+    for name in (snapshot, snapshot.with_name(snapshot.name + "-journal")):
+        name.unlink(missing_ok=True)
+
+
+async def _paths(house: House, source: CoolSource | TableSource) -> list[str]:
+    if isinstance(source, TableSource):
+        return [str(source.path)]
+    paths: list[str] = await house.files.call("expand", list(source.replicas), timeout=QUICK)
+    return paths
+
+
+async def _snapshot(house: House, source: CoolSource | TableSource, paths: list[str], into: str) -> dict[str, Any]:
+    """Have the file child write all runs of the source into a snapshot beside the database."""
+    timeout = house.configuration.duties.timeout
+    common: dict[str, Any] = {"first_run": source.first_run, "into": into}
+    result: dict[str, Any]
+    if isinstance(source, TableSource):
+        result = await house.files.call("read_table", timeout=timeout, path=paths[0], **common)
+    else:
+        attributes = {name: table.model_dump(mode="json") for name, table in source.attributes.items()}
+        arguments = {
+            "files": paths,
+            "database": source.database,
+            "attributes": attributes,
+            "busy_timeout": source.busy_timeout,
+            **common,
+        }
+        result = await house.files.call("read_cool", timeout=timeout, **arguments)
+    return result
+
+
+async def _pages(house: House, found: Discovered, step: Any, replica_time: int) -> None:
+    """Work through all pages of one step; each is a transaction, so that nothing is lost between two of them."""
+    configuration = house.configuration
+    rules = Rules(
+        house.configuration_id,
+        configuration.listeners_in_force(),
+        configuration.corrections_in_force(),
+        int(configuration.caf.settle * SECOND),
+    )
+    after: int | None = -1
+    while after is not None:
+        page = await house.database.call(step, rules, after, PAGE, house.clock(), replica_time)
+        found.new += page.new
+        found.changed += page.changed
+        found.became += page.became
+        for run, status, listener in page.notable:
+            house.log.info(EVENTS[Status(status)], run=run, **({"listener": listener} if listener else {}))
+        after = page.last
+
+
+def _watch_age(house: House, found: Discovered, replica_time: int) -> None:
+    """Raise an alarm about a replica that stands still: a dead copy job looks just like no new runs."""
+    age = house.clock() - replica_time / SECOND
+    if age > house.configuration.source.stale:
+        found.stale = age
+        house.log.warning("source.stale", age_s=round(age), limit_s=house.configuration.source.stale)
+
+
+async def _make_jobs(house: House) -> int:
+    """Make the jobs of all runs that were accepted since; too many at once all wait for a person."""
+    configuration = house.configuration
+    due = await house.database.call(jobs.due_runs)
+    if not due:
+        return 0
+    new = []
+    for row in due:
+        for name in configuration.jobs_for(row["listener"]):
+            table = configuration.jobs[name]
+            waits = "the job asks for validation" if table.needs_validation else None
+            if row["needs_validation"]:
+                waits = _too_few(row, configuration.listeners[row["listener"]].min_events)
+            new.append(jobs.NewJob(row["run"], name, row["listener"], table.priority, waits))
+    limit = configuration.caf.max_new_jobs
+    if len(new) > limit:
+        flood = f"{len(new)} new jobs in one round are more than max_new_jobs = {limit}"
+        new = [jobs.NewJob(job.run, job.job, job.listener, job.priority, job.waits or flood) for job in new]
+        house.log.warning("jobs.flood", jobs=len(new), limit=limit)
+    runs = [row["run"] for row in due]
+    made = await house.database.call(jobs.make, house.configuration_id, new, runs, house.clock())
+    house.log.info("jobs.made", jobs=made, runs=len(due))
+    return made
+
+
+def _too_few(row: Any, min_events: int | None) -> str:
+    events = record_from(row).values.get("events")
+    counted = "its events were never counted" if events is None else f"{events} of {min_events} events"
+    return f"{counted}: a person must validate it"

@@ -1,0 +1,140 @@
+"""Preparing: raw files found, working area made."""
+
+import sqlite3
+from collections.abc import Sequence
+from typing import Any
+
+from caf import __version__
+from caf.config import Configuration, JobTable, ListenerTable
+from caf.domain.errors import StorageError
+from caf.domain.jobs import Result, State
+from caf.domain.runs import to_json
+from caf.store import discovery, jobs
+from caf.store.jobs import Change
+from caf.tasks.house import QUICK, House
+from caf.tasks.organise.moves import carry_out
+
+AT_ONCE = 200  # jobs in one round, so that those that run are not kept waiting
+LONGEST_WAIT = 3600.0  # s between two looks for raw files
+
+Tables = tuple[Configuration, JobTable, ListenerTable]
+
+
+async def prepare_new(house: House) -> int:
+    """Prepare NEW jobs that are due: their raw files are there, their working area is made."""
+    rows = await house.database.call(jobs.in_states, (State.NEW,), due=house.clock(), limit=AT_ONCE)
+    if not rows:
+        return 0
+    raw = await _find_raw(house, rows)
+    changes: list[tuple[Change, object]] = []
+    ready = []
+    for row in rows:
+        found = raw[row["id"]]
+        if isinstance(found, Exception) or found.get("why"):
+            _, table, _ = await house.tables_of(row)
+            changes.append(
+                (_still_waiting(house, row, table, str(found if isinstance(found, Exception) else found["why"])), row)
+            )
+        else:
+            ready.append(row)
+    unprepared = await prepare_areas(house, ready, 0, raw)
+    for row in ready:
+        if (why := unprepared.get(row["id"])) is not None:
+            changes.append((Change(row["id"], State.NEW, row["attempt"], State.FAILED, why, Result.PREPARATION), row))
+        else:
+            why = _count(len(raw[row["id"]]["files"])) + ", waits for a slot"
+            sets = {"tries": row["tries"]}
+            changes.append((Change(row["id"], State.NEW, row["attempt"], State.PREPARED, why, sets=sets), row))
+    return await carry_out(house, changes)
+
+
+def _count(files: int) -> str:
+    return f"working area ready, {files} raw file{'s' * (files != 1)}" if files else "working area ready"
+
+
+async def _find_raw(house: House, rows: Sequence[sqlite3.Row]) -> dict[int, Any]:
+    """Look for each job's raw files along its own or its listener's globs; a job without any waits for none."""
+    found: dict[int, Any] = {}
+    asked, calls = [], []
+    for row in rows:
+        _, table, listener = await house.tables_of(row)
+        patterns = table.raw if table.raw is not None else listener.raw
+        if not patterns:
+            found[row["id"]] = {"files": []}
+            continue
+        asked.append(row["id"])
+        calls.append(([pattern.format(run=row["run"]) for pattern in patterns], row["run"]))
+    if calls:
+        answers = await house.each("find_raw", calls)
+        found |= dict(zip(asked, answers, strict=True))
+    return found
+
+
+def _still_waiting(house: House, row: sqlite3.Row, table: JobTable, why: str) -> Change:
+    """Look again later, each time after twice as long; give up after `files_wait`."""
+    now = house.clock()
+    waited = now - row["created"]
+    if waited > table.files_wait:
+        why = f"no raw files in {table.files_wait / 86400:g} days: {why}"
+        return Change(row["id"], State.NEW, row["attempt"], State.FAILED, why, Result.STAGING)
+    looks = row["looks"] + 1
+    delay = min(house.configuration.duties.organise * 2 ** min(looks - 1, 10), LONGEST_WAIT)
+    sets = {"looks": looks, "not_before": now + delay, "tries": row["tries"]}
+    return Change(row["id"], State.NEW, row["attempt"], State.NEW, f"waits for raw files: {why}", sets=sets)
+
+
+async def prepare_areas(
+    house: House, rows: Sequence[sqlite3.Row], later: int, raw: dict[int, Any] | None = None
+) -> dict[int, str]:
+    """Make the areas of each job's attempt (that `later` further on); gives why not, for those that cannot be made."""
+    if not rows:
+        return {}
+    if raw is None:
+        raw = await _find_raw(house, rows)
+    calls, asked = [], []
+    unprepared: dict[int, str] = {}
+    for row in rows:
+        found = raw[row["id"]]
+        if isinstance(found, Exception) or found.get("why"):
+            unprepared[row["id"]] = f"its raw files are gone: {found if isinstance(found, Exception) else found['why']}"
+            continue
+        asked.append(row)
+        calls.append((await _request(house, row, row["attempt"] + later, found["files"]),))
+    answers = await house.each("prepare", calls, timeout=2 * QUICK) if calls else []
+    for row, answer in zip(asked, answers, strict=True):
+        if isinstance(answer, StorageError) and answer.transient:
+            raise answer
+        if isinstance(answer, Exception):
+            unprepared[row["id"]] = str(answer)
+    return unprepared
+
+
+async def _request(house: House, row: sqlite3.Row, attempt: int, files: list[dict[str, Any]]) -> dict[str, Any]:
+    """Describe an attempt's area: all that it is made from, which job.json keeps."""
+    configuration, table, _ = await house.tables_of(row)
+    record = await house.database.call(discovery.record_of_run, row["run"], configuration.corrections_in_force())
+    return {
+        "work": str(house.configuration.caf.work),
+        "templates": str(configuration.caf.templates),
+        "run": row["run"],
+        "job": row["job"],
+        "attempt": attempt,
+        "database_id": house.database_id,
+        "job_id": row["id"],
+        "files": list(table.templates),
+        "command": list(table.command),
+        "listener": row["listener"],
+        "attributes": {name: to_json(name, value) for name, value in record.values.items()},
+        "tags": dict(table.tags),
+        "inputs": files,
+        "log": table.log.format(run=row["run"], job=row["job"]),
+        "facts": {
+            "caf": __version__,
+            "configuration": {
+                "id": row["configuration_id"],
+                "sha256": configuration.sha256,
+                "path": str(configuration.path),
+            },
+            "corrected": dict(record.corrected),
+        },
+    }
