@@ -30,7 +30,7 @@ from caf.domain.jobs import allowed_words
 from caf.store import audit, queries
 from caf.store.jobs import find
 
-app = group("Jobs: what they are, what they wait for, and what a person can do with them.")
+app = group("Jobs: list, explain, start, hold, end.")
 AttemptNumber = Annotated[
     int | None, typer.Option("--attempt", metavar="N", min=1, max=2**31, help="Default: the last one that has a log.")
 ]
@@ -50,7 +50,9 @@ def list_jobs(
     as_json: Json = False,
     config: Config = None,
 ) -> None:
-    """List jobs: all of them, or those that the options leave.
+    """List jobs.
+
+    All of them, or those that the options leave.
 
     Example: caf jobs list --state FAILED --since 7d
     """
@@ -77,7 +79,9 @@ def as_object(row: sqlite3.Row) -> dict[str, Any]:
 
 @app.command("show")
 def show_job(run: Run, job: Job, as_json: Json = False, config: Config = None, state: StateDir = None) -> None:
-    """Show all that is known of one job, its attempts, and where its files are.
+    """Show all that is known of one job.
+
+    Its state, its attempts, and where its files are.
 
     Example: caf jobs show 490001 LArL1CaloRampMaker
     """
@@ -130,7 +134,9 @@ def area_of(place: Place, row: sqlite3.Row, attempt: int) -> Path | None:
 
 @app.command("history")
 def job_history(run: Run, job: Job, as_json: Json = False, config: Config = None, state: StateDir = None) -> None:
-    """Show every change of one job: when, who, from what to what, and why.
+    """Show every change of one job.
+
+    When, who, from what to what, and why.
 
     Example: caf jobs history 490001 LArL1CaloRampMaker
     """
@@ -148,7 +154,9 @@ def history(
     config: Config = None,
     state: StateDir = None,
 ) -> None:
-    """Show who changed what, when and why: the audit trail, the newest last.
+    """Show who changed what, when and why.
+
+    This is the audit trail, the newest last.
 
     Example: caf history --run 490001
     """

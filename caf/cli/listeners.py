@@ -1,11 +1,11 @@
 """`caf listeners list` and `explain`: what is wanted, and why a run was or was not taken."""
 
-import time
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from caf.cli.kept import Kept
 from caf.cli.options import Config, Json, Place, Run, StateDir, group
-from caf.cli.text import Table, ago, harmless, print_array, print_json, shown
+from caf.cli.text import harmless, print_array, print_json, shown, wrapped
 from caf.cli.words import condition_text, wanted_json
 from caf.domain.errors import NotFound
 from caf.domain.matching import Answer, Condition, Listener, Status, split_answers
@@ -17,13 +17,15 @@ if TYPE_CHECKING:
 
     from caf.config import Configuration
 
-app = group("Listeners: which runs are wanted, and what became of each.")
+app = group("Listeners: which runs are wanted, and why.")
 _ANSWERS = {Answer.HOLDS: "holds", Answer.FAILS: "fails", Answer.UNKNOWN: "unknown"}
 
 
 @app.command("list")
 def list_listeners(as_json: Json = False, config: Config = None, state: StateDir = None) -> None:
-    """List the listeners of the configuration: their conditions, their jobs, and which of them overlap.
+    """List the listeners.
+
+    Their conditions, their jobs, and which of them overlap.
 
     Example: caf listeners list
     """
@@ -94,7 +96,9 @@ def _wanted(condition: Condition) -> dict[str, Any]:
 
 @app.command("explain")
 def explain(run: Run, as_json: Json = False, config: Config = None, state: StateDir = None) -> None:
-    """Explain why a run was or was not taken: every condition of every listener, what it wants, what was seen.
+    """Explain why a run was or was not taken.
+
+    Every condition of every listener, what it wants and what was seen; the nearest listeners first.
 
     Example: caf listeners explain 490001
     """
@@ -129,7 +133,7 @@ def explain(run: Run, as_json: Json = False, config: Config = None, state: State
     if as_json:
         print_json(explained)
     else:
-        _print(explained, time.time())
+        _print(explained)
 
 
 def _settles(row: "sqlite3.Row", settle: int) -> int:
@@ -171,7 +175,7 @@ def _seen(attribute: str, record: Record) -> dict[str, Any]:
     }
 
 
-def _print(explained: dict[str, Any], now: float) -> None:
+def _print(explained: dict[str, Any]) -> None:
     taken = f", taken by {explained['listener']}" if explained["listener"] else ""
     person = f" (decided by {harmless(explained['decided_by'])})" if explained["decided_by"] else ""
     print(f"run {explained['run']} is {explained['status']}{taken}{person}")
@@ -185,24 +189,22 @@ def _print(explained: dict[str, Any], now: float) -> None:
         failing = listener["failing"]
         word = {"holds": "takes it", "unknown": "may take it: something is not known yet"}.get(listener["answer"])
         print(f"\n{listener['name']}: {word or f'does not take it: {failing} of its conditions fail'}")
-        table = Table(("  ", "WANTED", "SEEN", ""), soft=("WANTED", "SEEN"))
-        table.show(_rows(listener))
+        for line in _lines(listener):
+            print(wrapped(line, first="  ", rest=" " * 8))
 
 
-def _rows(listener: dict[str, Any]) -> list[tuple[object, ...]]:
-    marks = {"holds": "  ok", "fails": "  NO", "unknown": "  ??"}
-    rows = [
-        (marks[c["answer"]], c["text"], c["seen"] if c["seen"] is not None else "not known", _remark(c))
-        for c in listener["conditions"]
-    ]
+def _lines(listener: dict[str, Any]) -> Iterator[str]:
+    marks = {"holds": "ok  ", "fails": "NO  ", "unknown": "??  "}
+    for condition in listener["conditions"]:
+        yield f"{marks[condition['answer']]}{harmless(condition['text'])}; seen: {_value(condition)}"
     if (enough := listener["min_events"]) is not None:
-        mark = {"holds": "  ok", "fails": "  few", "unknown": "  ??"}[enough["answer"]]
-        seen = enough["seen"] if enough["seen"] is not None else "not known"
-        rows.append((mark, f"at least {enough['wanted']} events (else validated)", seen, _remark(enough)))
-    return rows
+        mark = {**marks, "fails": "few "}[enough["answer"]]
+        yield f"{mark}events: {enough['wanted']}, else a person must validate it; seen: {_value(enough)}"
 
 
-def _remark(seen: dict[str, Any]) -> str:
+def _value(seen: dict[str, Any]) -> str:
+    """Give what was seen, with what must be known of it."""
+    text = "not known" if seen["seen"] is None else ('""' if seen["seen"] == "" else shown(seen["seen"]))
     remarks = []
     if seen["corrected"] is not None:
         remarks.append(f"corrected: {harmless(seen['corrected'])}")
@@ -210,10 +212,8 @@ def _remark(seen: dict[str, Any]) -> str:
         remarks.append(f"inherited from run {seen['inherited_from']}")
     if seen["provisional"]:
         remarks.append("may still change")
-    return ", ".join(remarks)
+    return text + (f" ({', '.join(remarks)})" if remarks else "")
 
 
 def _minutes(iso: str) -> str:
     return f"{iso[:16].replace('T', ' ')} UTC"
-
-

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from caf import __version__
-from caf.cli import check, database, explain, initialise, jobs, listeners, orders, runs, status, supervise
+from caf.cli import check, database, initialise, jobs, listeners, orders, runs, status, supervise, why
 from caf.cli.options import ConfigFirst, StateFirst, group
 from caf.cli.text import harmless
 from caf.domain.errors import CafError, ConfigError
@@ -25,7 +25,7 @@ def _version(asked: bool) -> None:
 
 def application() -> typer.Typer:
     """Put the commands together."""
-    app = group("caf takes calibration runs from the run database to finished, checked, archived calibrations.")
+    app = group("Takes calibration runs from the run database to finished, checked calibrations.")
 
     @app.callback()
     def first(
@@ -42,7 +42,7 @@ def application() -> typer.Typer:
     app.add_typer(runs.app, name="runs")
     listed = jobs.app
     orders.add_to(listed)
-    explain.add_to(listed)
+    why.add_to(listed)
     app.add_typer(listed, name="jobs")
     app.add_typer(listeners.app, name="listeners")
     app.add_typer(database.app, name="db")

@@ -81,9 +81,7 @@ StateFirst = Annotated[
 ]
 Config = Annotated[
     Path | None,
-    typer.Option(
-        "--config", metavar="FILE", callback=_or_before, help="Default: $CAF_CONFIG, else ./listeners.toml."
-    ),
+    typer.Option("--config", metavar="FILE", callback=_or_before, help="Default: $CAF_CONFIG, else ./listeners.toml."),
 ]
 StateDir = Annotated[
     Path | None,
@@ -123,7 +121,9 @@ SinceChange = Annotated[
     float | None, typer.Option("--since", metavar="7d", parser=_duration, help="Only what changed within that time.")
 ]
 Reason = Annotated[str | None, typer.Option("--reason", metavar="TEXT", parser=as_text, help="Why; it is kept.")]
-By = Annotated[str | None, typer.Option("--by", metavar="WHO", parser=as_text, help="Default: who you are logged in as.")]
+By = Annotated[
+    str | None, typer.Option("--by", metavar="WHO", parser=as_text, help="Default: who you are logged in as.")
+]
 
 
 @dataclass(frozen=True, slots=True)

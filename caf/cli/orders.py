@@ -132,8 +132,8 @@ def _many(place: Place, order: Order, wanted: queries.JobFilter, yes: bool) -> N
                 print(_now(act(conn, row["run"], row["job"], order.word, time.time(), order.who, order.why)))
             except Refused as error:
                 refused.append(error)
-    for error in refused:
-        print(f"caf: {harmless(error)}", file=sys.stderr)
+    for refusal in refused:
+        print(f"caf: {harmless(refusal)}", file=sys.stderr)
     print(f"{order.word}: {len(rows) - len(refused)} done, {len(refused)} refused")
     if refused:
         raise typer.Exit(1)

@@ -13,7 +13,7 @@ from caf.domain.errors import NotFound
 from caf.domain.runs import ATTRIBUTES, Record, to_json
 from caf.store import queries
 
-app = group("The runs that are known, and what was decided about them.")
+app = group("Runs: list them, show one.")
 
 
 @app.command("list")
@@ -27,7 +27,9 @@ def list_runs(
     config: Config = None,
     state: StateDir = None,
 ) -> None:
-    """List runs: all of them, or those that the options leave.
+    """List runs.
+
+    All of them, or those that the options leave.
 
     Example: caf runs list --status OPEN --since 7d
     """
@@ -72,7 +74,9 @@ def _line(row: sqlite3.Row, record: Record) -> tuple[object, ...]:
 
 @app.command("show")
 def show_run(run: Run, as_json: Json = False, config: Config = None, state: StateDir = None) -> None:
-    """Show all that is known of one run: its attributes, its verdict, its jobs.
+    """Show all that is known of one run.
+
+    Its attributes, its verdict, its jobs.
 
     Example: caf runs show 490001
     """

@@ -126,6 +126,15 @@ def _cut(text: str, size: int) -> str:
     return text + "..."
 
 
+def wrapped(text: str, first: str, rest: str) -> str:
+    """Break a long line at blanks; no word is broken, for somebody may want to copy it."""
+    import textwrap
+
+    return textwrap.fill(
+        text, WIDTH, initial_indent=first, subsequent_indent=rest, break_long_words=False, break_on_hyphens=False
+    )
+
+
 def print_pairs(pairs: Iterable[tuple[str, object]]) -> None:
     """Print names and values, the values in one column; a long value is not cut."""
     known = [(name, shown(value)) for name, value in pairs]

@@ -68,7 +68,7 @@ def _words(kind: str, context: Mapping[str, Any]) -> str:
     if kind == "literal_error":
         return f"must be one of {context['expected']}"
     if kind in _BOUNDS:
-        return f"must be {_BOUNDS[kind]} {next(iter(context.values()))}"
+        return f"must be {_BOUNDS[kind]} {next(iter(context.values())):g}"
     return _WORDS.get(kind, "has a value that cannot be used here")
 
 

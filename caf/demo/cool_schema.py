@@ -1,4 +1,4 @@
-"""The tables that the COOL library (2.9.2, schema 2.0) makes in SQLite, statement for statement, and how it stores values.
+"""The tables that the COOL library (2.9.2, schema 2.0) makes in SQLite, and how it stores values.
 
 The spacing is the library's own too, so that a replica of caf's differs from a real one in its data only.
 """
@@ -187,11 +187,18 @@ def folder_statements(prefix: str, payload: list[tuple[str, str]], multi_version
 
 def attributes(db: str) -> list[tuple[str, str]]:
     """Return the rows of <DB>_DB_ATTRIBUTES; RELEASE is that of the library whose tables these are."""
-    tables = ("NODE_TABLE_NAME NODES", "TAG_TABLE_NAME TAGS", "TAG2TAG_TABLE_NAME TAG2TAG")
-    tables += ("TAG_SHAREDSEQ_NAME TAGS_SEQ", "IOV_SHAREDSEQ_NAME IOVS_SEQ")
-    named = [(name, f"{db}_{suffix}") for name, suffix in (each.split() for each in tables)]
-    noise = [("CVS_CHECKOUT", "$Name: $"), ("CVS_CHECKIN", "$Id: $")]
-    return [("DEFAULT_TABLE_PREFIX", f"{db}_"), *named, ("RELEASE", "2.9.2"), *noise, ("SCHEMA_VERSION", "2.0.0")]
+    return [
+        ("DEFAULT_TABLE_PREFIX", f"{db}_"),
+        ("NODE_TABLE_NAME", f"{db}_NODES"),
+        ("TAG_TABLE_NAME", f"{db}_TAGS"),
+        ("TAG2TAG_TABLE_NAME", f"{db}_TAG2TAG"),
+        ("TAG_SHAREDSEQ_NAME", f"{db}_TAGS_SEQ"),
+        ("IOV_SHAREDSEQ_NAME", f"{db}_IOVS_SEQ"),
+        ("RELEASE", "2.9.2"),
+        ("CVS_CHECKOUT", "$Name: $"),
+        ("CVS_CHECKIN", "$Id: $"),
+        ("SCHEMA_VERSION", "2.0.0"),
+    ]
 
 
 def stamp(ns: int) -> str:

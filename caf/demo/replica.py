@@ -163,9 +163,10 @@ class Replica:
         if last is not None and is_last and last[2] == OPEN_ENDED:
             change = f"UPDATE {iovs} SET IOV_UNTIL = ?, LASTMOD_DATE = ? WHERE OBJECT_ID = ?"
             self._connection.execute(change, (since, self._stamp, last[0]))
-        overlap = f"SELECT 1 FROM {iovs} WHERE CHANNEL_ID = ? AND IOV_SINCE < ? AND IOV_UNTIL > ?"
-        if self._connection.execute(overlap, (channel, until, since)).fetchone():
-            raise CafError(f"{folder} is single-version: [{since}, {until}) overlaps what channel {channel} holds")
+        else:
+            overlap = f"SELECT 1 FROM {iovs} WHERE CHANNEL_ID = ? AND IOV_SINCE < ? AND IOV_UNTIL > ?"
+            if self._connection.execute(overlap, (channel, until, since)).fetchone():
+                raise CafError(f"{folder} is single-version: [{since}, {until}) overlaps what channel {channel} holds")
         number = self._next(f"{iovs}_SEQ", 1)
         self._insert(prefix, (number, channel, since, until, 0, 0), values)
         if is_last:

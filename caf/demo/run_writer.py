@@ -1,5 +1,6 @@
-"""Write runs as ATLAS's run control and trigger would, to the folders of CONDBR2 (facts: the folders' specifications)."""
+"""Write runs to the folders of CONDBR2, as ATLAS's run control and trigger would."""
 
+import itertools
 from collections.abc import Sequence
 
 from caf.demo.replica import ATTRIBUTE_LIST, MULTI, OPEN_ENDED, FolderSpec, Payload, Replica
@@ -75,7 +76,7 @@ class RunWriter:
 
     def lumi_blocks(self, run: int, bounds: Sequence[int], first: int = 1) -> None:
         """Write lumi blocks from number `first` on; n + 1 `bounds` are the ends of n blocks."""
-        for number, (begin, end) in enumerate(zip(bounds, bounds[1:], strict=False), first):
+        for number, (begin, end) in enumerate(itertools.pairwise(bounds), first):
             key = run << 32 | number
             self._trigger.store(LBLB.path, key, key + 1, {"StartTime": begin, "EndTime": end})
             self._trigger.store(LBTIME.path, begin, end, {"Run": run, "LumiBlock": number})

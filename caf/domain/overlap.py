@@ -92,7 +92,7 @@ def _find(conditions: Sequence[Condition], kind: Kind, named: Sequence[Value]) -
             return _first(_tuple(c.wanted), conditions)
     words = _words(conditions)
     if len(words) < 2:
-        found = _first(named, conditions) or _first(_natural(conditions, kind), conditions)
+        found = _first(named, conditions) or _first(_natural(kind), conditions)
         if found:
             return found
     if kind is Kind.FLAG:
@@ -141,11 +141,8 @@ def _texts(words: Sequence[str], excluded: set[Value]) -> Iterator[str]:
         yield f"{text or 'other_'}{number}"
 
 
-def _natural(conditions: Sequence[Condition], kind: Kind) -> tuple[Value, ...]:
-    """Give values that one would think of first, where they serve."""
-    bounds = [c.wanted for c in conditions if c.operator is Operator.AT_LEAST and not isinstance(c.wanted, tuple)]
-    if bounds:
-        return tuple(bounds)
+def _natural(kind: Kind) -> tuple[Value, ...]:
+    """Give values that one would think of first."""
     return {Kind.FLAG: (True,), Kind.TIME: (_SOME_TIME,), Kind.INTEGER: (1, 1000)}.get(kind, ())
 
 

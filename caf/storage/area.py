@@ -81,7 +81,7 @@ def _may_be_made(area: Path, request: dict[str, Any]) -> bool:
         "was already given to the batch system or claimed"
         if owner == wanted
         else f"belongs to job {owner['job_id']}, attempt {owner['attempt']}, of database {owner['database_id']}"
-        if found
+        if any(owner.values())
         else f"holds no {FACTS} that says whose it is"
     )
     raise PreparationError(

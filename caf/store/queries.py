@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from caf.domain.jobs import BUSY, FINAL, State
+from caf.domain.jobs import BUSY, FINAL, LEGAL, State
 from caf.domain.matching import Status
 from caf.domain.runs import SECOND
 from caf.store.jobs import no_run
@@ -47,7 +47,7 @@ class JobFilter:
 
     def restricts(self) -> bool:
         """Tell whether it leaves anything out; `limit` alone does not say which jobs are meant."""
-        return bool(self.states or self.runs) or not (self.job is self.listener is self.since is None)
+        return bool(self.states or self.runs) or any(one is not None for one in (self.job, self.listener, self.since))
 
 
 class _Where:
@@ -210,3 +210,36 @@ def _few_open(conn: sqlite3.Connection, clause: str, *arguments: Any) -> list[sq
     final = ", ".join(f"'{state}'" for state in State if state in FINAL)  # as the partial index job_open has it
     select = f"SELECT * FROM job WHERE state NOT IN ({final}) AND {clause} ORDER BY run, id LIMIT {FEW}"
     return conn.execute(select, arguments).fetchall()
+
+
+def findings(conn: sqlite3.Connection) -> list[str]:
+    """Say in a line each what is wrong with the database; an empty list if it is whole and agrees with itself."""
+    found = [f"damaged: {row[0]}" for row in conn.execute("PRAGMA integrity_check") if row[0] != "ok"]
+    if found:
+        return [*found, "restore the newest backup with `caf db restore FILE`"]
+    for row in conn.execute("PRAGMA foreign_key_check").fetchall():
+        found.append(f"{row[0]} row {row[1]}: refers to a row of {row[2]} that is not there")
+    stored = {(row[0], row[1]) for row in conn.execute("SELECT source, target FROM transition")}
+    for meaning, pairs in (("allows", stored - LEGAL), ("lacks", LEGAL - stored)):
+        found += [f"the table of transitions {meaning} {source} to {target}" for source, target in sorted(pairs)]
+    for what, kept, real in (
+        ("run_count", "SELECT status, runs FROM run_count", "SELECT status, count(*) FROM run GROUP BY status"),
+        (
+            "job_count",
+            "SELECT job || ' ' || state, jobs FROM job_count",
+            "SELECT job || ' ' || state, count(*) FROM job GROUP BY job, state",
+        ),
+    ):
+        counted, there = dict(conn.execute(kept).fetchall()), dict(conn.execute(real).fetchall())
+        found += [
+            f"{what} says {counted.get(key, 0)} {key}, but there are {there.get(key, 0)}"
+            for key in sorted(counted.keys() | there.keys())
+            if counted.get(key, 0) != there.get(key, 0)
+        ]
+    for row in conn.execute(
+        "SELECT run, job, state, job.attempt FROM job LEFT JOIN attempt ON attempt.job_id = job.id "
+        "AND attempt.attempt = job.attempt AND attempt.token = job.token "
+        "WHERE job.token IS NOT NULL AND attempt.token IS NULL ORDER BY run, job"
+    ):
+        found.append(f"job {row['job']} of run {row['run']} is {row['state']}, but attempt {row['attempt']} has no row")
+    return found

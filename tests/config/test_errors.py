@@ -1,20 +1,22 @@
 """Whatever is wrong with listeners.toml is told in plain words, with the right line, and all at once."""
 
-import os
-import random
 import re
 from pathlib import Path
 
 import pytest
 
-from caf.config import Configuration, load, parse
+from caf.config import load, parse
 from caf.domain.errors import ConfigError
 
-SHIPPED = Path(__file__).resolve().parents[2] / "listeners.toml"
 SOURCE = '[source]\nreplicas = ["cool/*.db"]\n'  # lines 1 and 2
 JOB = '[jobs.J]\nlisteners = ["A"]\ncommand = ["true"]\n'
 BOTH = SOURCE + "[listeners.A]\n" + JOB  # the listener's header is line 3, the job's 4
 MATCH = SOURCE + "[listeners.A.match]\n"
+TABLE = SOURCE + "[listeners.A]\n[jobs.J]\ncommand = ['x']\n"
+NAME = "is not a usable name: a letter, then at most 39 letters, digits or _"
+TIME = "must be a time such as 2015-06-03T10:00:00Z"
+MASK = 'must be a mask of at most 128 bits: a whole number, or text such as "0x7c00000000"'
+COMMAND = 'must not be empty: write the program and its arguments, such as ["config/launcher.sh"]'
 
 
 def errors(text: str) -> list[str]:
@@ -66,9 +68,10 @@ CASES = [
     # tables and keys
     (SOURCE + "[listener.A]", 3, "listener: is not a known table: did you mean 'listeners'?"),
     (SOURCE + "[caf]\n\nsettel = '1h'", 5, "caf.settel: is not a known key: did you mean 'settle'?"),
-    (SOURCE + "[duties]\nxyz = 1", 4, "duties.xyz: is not a known key; known: clean, discover, organise, report, timeout"),
-    (SOURCE + "caf = 1", 3, "source.caf: is not a known key; known: attributes, busy_timeout, database, first_run, kind, "
-        "replicas, stale"),
+    (SOURCE + "[duties]\nxyz = 1", 4,
+        "duties.xyz: is not a known key; known: clean, discover, organise, report, timeout"),
+    (SOURCE + "caf = 1", 3, "source.caf: is not a known key; "
+        "known: attributes, busy_timeout, database, first_run, kind, replicas, stale"),
     (SOURCE + "[mail]\nto = 'a@b'", 4, "mail.to: must be a list, in [ ]"),
     (SOURCE + "[mail]\nto = ['ab']", 4, "mail.to[0]: must be a mail address, such as l1calo-calib@example.org"),
     (SOURCE + "[mail]\nserver = 'x'\nto = ['a@b']", 4,
@@ -98,11 +101,9 @@ CASES = [
     (SOURCE + "[caf]\nmax_new_jobs = true", 4, "caf.max_new_jobs: must be a whole number"),
     (SOURCE + "[caf]\nmax_new_jobs = 1.5", 4, "caf.max_new_jobs: must be a whole number"),
     # listeners
-    (SOURCE + "[listeners.1x]", 3, "listeners.1x: is not a usable name: a letter, then at most 39 letters, digits or _"),
-    (SOURCE + f"[listeners.{'x' * 41}]", 3,
-        f"listeners.{'x' * 41}: is not a usable name: a letter, then at most 39 letters, digits or _"),
-    (SOURCE + '[listeners."a b"]', 3, 'listeners."a b": is not a usable name: a letter, then at most 39 letters, digits '
-        "or _"),
+    (SOURCE + "[listeners.1x]", 3, f"listeners.1x: {NAME}"),
+    (SOURCE + f"[listeners.{'x' * 41}]", 3, f"listeners.{'x' * 41}: {NAME}"),
+    (SOURCE + '[listeners."a b"]', 3, f'listeners."a b": {NAME}'),
     (SOURCE + "[listeners]\nA = 1", 4, "listeners.A: must be a table"),
     (SOURCE + "[listeners.A]\nmin_events = 'x'", 4, "listeners.A.min_events: must be a whole number"),
     (SOURCE + "[listeners.A]\nenabled = 1", 4, "listeners.A.enabled: must be true or false"),
@@ -134,18 +135,15 @@ CASES = [
     (MATCH + "recorded = 'yes'", 4, "listeners.A.match.recorded: must be true or false"),
     (MATCH + "recorded = 1", 4, "listeners.A.match.recorded: must be true or false"),
     (MATCH + "end = { known = 'x' }", 4, "listeners.A.match.end.known: must be true or false"),
-    (MATCH + "end = { at_least = 5 }", 4, "listeners.A.match.end.at_least: must be a time such as 2015-06-03T10:00:00Z"),
-    (MATCH + "end = { at_least = '2015-13-01' }", 4,
-        "listeners.A.match.end.at_least: must be a time such as 2015-06-03T10:00:00Z"),
+    (MATCH + "end = { at_least = 5 }", 4, f"listeners.A.match.end.at_least: {TIME}"),
+    (MATCH + "end = { at_least = '2015-13-01' }", 4, f"listeners.A.match.end.at_least: {TIME}"),
     (MATCH + "end.bits = 1", 4, "listeners.A.match.end.bits: cannot be used here: the attribute is a time"),
     (MATCH + "events = true", 4, "listeners.A.match.events: must be a whole number"),
     (MATCH + "events.at_most = 1.5", 4, "listeners.A.match.events.at_most: must be a whole number"),
     (MATCH + "detector_mask.bits = 0", 4,
         "listeners.A.match.detector_mask.bits: must have a bit set: without one it requires nothing"),
-    (MATCH + "detector_mask.bits = '7c'", 4, "listeners.A.match.detector_mask.bits: must be a mask of at most 128 bits: "
-        'a whole number, or text such as "0x7c00000000"'),
-    (MATCH + f"detector_mask = '0x1{'0' * 32}'", 4, "listeners.A.match.detector_mask: must be a mask of at most 128 bits: "
-        'a whole number, or text such as "0x7c00000000"'),
+    (MATCH + "detector_mask.bits = '7c'", 4, f"listeners.A.match.detector_mask.bits: {MASK}"),
+    (MATCH + f"detector_mask = '0x1{'0' * 32}'", 4, f"listeners.A.match.detector_mask: {MASK}"),
     (SOURCE + "attributes.x = { folder = '/A', column = 'x' }\n[listeners.A.match]\nx = nan", 5,
         "listeners.A.match.x: must be text, a number, or true or false"),
     # corrections
@@ -167,12 +165,11 @@ CASES = [
     # jobs
     (SOURCE + "[listeners.Aa]\n[jobs.J]\ncommand = ['x']\nlisteners = ['A']", 6,
         "jobs.J.listeners[0]: there is no listener 'A': did you mean 'Aa'?"),
-    (SOURCE + "[listeners.A]\n[jobs.J]\ncommand = ['x']", 4, "jobs.J.listeners: is missing"),
-    (SOURCE + "[listeners.A]\n[jobs.J]\ncommand = ['x']\nlisteners = []", 6, "jobs.J.listeners: must not be empty"),
-    (SOURCE + "[listeners.A]\n[jobs.J]\ncommand = ['x']\nlisteners = ['A', 'A']", 6, "jobs.J.listeners: names 'A' twice"),
+    (TABLE, 4, "jobs.J.listeners: is missing"),
+    (TABLE + "listeners = []", 6, "jobs.J.listeners: must not be empty"),
+    (TABLE + "listeners = ['A', 'A']", 6, "jobs.J.listeners: names 'A' twice"),
     (SOURCE + "[listeners.A]\n[jobs.J]\nlisteners = ['A']", 4, "jobs.J.command: is missing"),
-    (SOURCE + "[listeners.A]\n[jobs.J]\nlisteners = ['A']\ncommand = []", 6, "jobs.J.command: must not be empty: write "
-        'the program and its arguments, such as ["config/launcher.sh"]'),
+    (SOURCE + "[listeners.A]\n[jobs.J]\nlisteners = ['A']\ncommand = []", 6, f"jobs.J.command: {COMMAND}"),
     (BOTH + "templates = ['/etc/passwd']", 7,
         "jobs.J.templates[0]: must be a relative path inside the working area, not '/etc/passwd'"),
     (BOTH + "templates = ['a',\n'b/../c']", 8,
@@ -184,9 +181,9 @@ CASES = [
     (BOTH + "copy = { '../a' = 'b' }", 7,
         'jobs.J.copy."../a": must not contain \'..\': it stays inside the working area'),
     (BOTH + "success = { outputs = [''] }", 7, "jobs.J.success.outputs[0]: must not be empty"),
-    (BOTH + "success = { exit_kode = 0 }", 7, "jobs.J.success.exit_kode: is not a known key: did you mean 'exit_code'?"),
-    (BOTH + "after = { failed = [[]] }", 7, "jobs.J.after.failed[0]: must not be empty: write "
-        'the program and its arguments, such as ["config/launcher.sh"]'),
+    (BOTH + "success = { exit_kode = 0 }", 7,
+        "jobs.J.success.exit_kode: is not a known key: did you mean 'exit_code'?"),
+    (BOTH + "after = { failed = [[]] }", 7, f"jobs.J.after.failed[0]: {COMMAND}"),
     (BOTH + "tags = { release = 'x' }", 7,
         "jobs.J.tags.release: is not a usable tag: capital letters, digits and _, a letter first"),
     (BOTH + "tags = { RELEASE = 20 }", 7, "jobs.J.tags.RELEASE: must be text in quotes"),
@@ -200,7 +197,6 @@ CASES = [
     ("[caf]\n[source]\n[caf]", 3, "caf: is given twice; the first is on line 1"),
     ("[caf]\nx y", 2, "this is not TOML: Expected '=' after a key in a key/value pair"),
     ("[caf]\nx = [1,\n\n", 2, "this is not TOML: Invalid value"),
-    ("a = 2015-99-99", 1, "this is not TOML: Invalid date or datetime"),
 ]  # fmt: skip
 
 
@@ -280,67 +276,3 @@ def test_a_file_that_is_not_utf8_says_where(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"^listeners\.toml:2: is not text in UTF-8") as caught:
         load(path)
     assert "\n" not in str(caught.value)
-
-
-def mutated(text: str, chance: random.Random) -> str:
-    """Delete, repeat, move or alter lines or characters, at up to five places."""
-    for _ in range(chance.randint(1, 5)):
-        lines = text.split("\n")
-        at, other = chance.randrange(len(lines)), chance.randrange(len(lines))
-        place = chance.randrange(len(text))
-        match chance.randrange(7):
-            case 0:
-                del lines[at]
-                text = "\n".join(lines)
-            case 1:
-                text = "\n".join([*lines[:at], lines[other], *lines[at:]])
-            case 2:
-                lines[at] = lines[at][: chance.randrange(len(lines[at]) + 1)]
-                text = "\n".join(lines)
-            case 3:
-                text = text[:place] + text[place + 1 :]
-            case 4:
-                text = text[:place] + chance.choice("[]{}\"'=.,#\n\\ x1-\0é\r") + text[place:]
-            case 5:
-                lines[at] = re.sub(
-                    r"= .*", chance.choice(["= 1", '= "x"', "= []", "= {}", "= true", "= -1"]), lines[at]
-                )
-                text = "\n".join(lines)
-            case _:
-                lines[at] = re.sub("^# ", "", lines[at])
-                text = "\n".join(lines)
-    return text
-
-
-@pytest.mark.parametrize("seed", range(0, 1000, 100))
-def test_a_damaged_file_gives_a_configuration_or_lines_of_errors(seed: int) -> None:
-    """A thousand damaged versions of the shipped file: never anything else, and each line in its form."""
-    shipped = SHIPPED.read_text()
-    refused = 0
-    for number in range(seed, seed + 100):
-        text = mutated(shipped, random.Random(number))
-        try:
-            configuration = parse(text, SHIPPED)
-        except ConfigError as error:
-            refused += 1
-            for line in str(error).split("\n"):
-                found = re.fullmatch(r"listeners\.toml:(\d+): \S.*", line)
-                assert found, (number, line)
-                assert 1 <= int(found[1]) <= text.count("\n") + 1, (number, line)
-        else:
-            assert isinstance(configuration, Configuration)
-            configuration.unheeded()
-    assert refused > 10
-
-
-def test_a_damaged_file_is_read_byte_by_byte_the_same_way(tmp_path: Path) -> None:
-    path = tmp_path / "listeners.toml"
-    shipped = SHIPPED.read_bytes()
-    chance = random.Random(7)
-    for _ in range(50):
-        at = chance.randrange(len(shipped))
-        path.write_bytes(shipped[:at] + os.urandom(3) + shipped[at:])
-        try:
-            load(path)
-        except ConfigError as error:
-            assert re.match(r"listeners\.toml:\d+: \S", str(error))

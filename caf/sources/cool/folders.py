@@ -1,7 +1,7 @@
 """The catalogue of a COOL database: which databases a file holds, and what its folders are made of.
 
-Table names are taken from the catalogue, never built from a pattern. Validity keys are run << 32 | lumi block, or ns since
-the Unix epoch (UTC); 2**63 - 1 is open-ended.
+Table names are taken from the catalogue, never built from a pattern. Validity keys are run << 32 | lumi block, or ns
+since the Unix epoch (UTC); 2**63 - 1 is open-ended.
 """
 
 import difflib

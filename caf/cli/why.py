@@ -30,7 +30,9 @@ class Around:
 
 
 def why(run: Run, job: Job, as_json: Json = False, config: Config = None, state: StateDir = None) -> None:
-    """Say what a job waits for, or why it ended as it did, and what you can type.
+    """Say why a job is where it is.
+
+    What it waits for, or why it ended as it did, and what you can type.
 
     Example: caf jobs why 490001 LArL1CaloRampMaker
     """
@@ -80,7 +82,9 @@ def because(row: sqlite3.Row, around: Around) -> tuple[str, list[str]]:
         case State.PREPARED:
             return _slot(row, around), [f"caf jobs hold {which}"]
         case State.SUBMITTING | State.PENDING | State.RUNNING | State.FINISHED:
-            return _outside(row, around), [f"caf jobs log {which}" if state is not State.SUBMITTING else f"caf jobs show {which}"]
+            return _outside(row, around), [
+                f"caf jobs log {which}" if state is not State.SUBMITTING else f"caf jobs show {which}"
+            ]
         case State.CANCELLING:
             there = f" (batch id {row['batch_id']})" if row["batch_id"] else ""
             text = f"becomes {row['next_state']} when the end of attempt {row['attempt']}{there} is proved; {reason}"

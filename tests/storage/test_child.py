@@ -1,0 +1,362 @@
+"""The file child: whatever hangs, dies or lies in it, the next call is served. Its calls here are Python's own."""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import anyio
+import pytest
+
+from caf.domain.errors import PreparationError, StorageError, StorageTimeout
+from caf.storage import child as child_module
+from caf.storage.child import PROGRAM, FileChild
+
+CALLS = {
+    "sleep": "time:sleep",
+    "leave": "os:_exit",
+    "kill": "os:kill",
+    "pid": "os:getpid",
+    "session": "os:getsid",
+    "umask": "os:umask",
+    "print": "builtins:print",
+    "repeat": "operator:mul",
+    "join": "posixpath:join",
+    "set": "builtins:set",
+    "records": "caf.storage.records:read_records",
+    "write_script": "caf.storage.area:write_script",
+    "render": "caf.storage.templates:render",
+    "expand": "caf.storage.raw:expand",
+    "inspect": "caf.storage.inspect:inspect",
+    "shell": "subprocess:call",
+}
+
+
+def alive(pid: int) -> bool:
+    """Tell whether a process is there and not a zombie."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] not in "ZX"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+async def until_dead(pid: int) -> None:
+    deadline = time.monotonic() + 20
+    while alive(pid):
+        assert time.monotonic() < deadline, f"{pid} lives on"
+        await asyncio.sleep(0.005)
+
+
+def with_child(test, **options):
+    """Run a test with a child, and see that nothing of it is left."""
+
+    async def main():
+        async with FileChild(CALLS, **options) as child:
+            await test(child)
+            last = child.pid
+        assert last is None or not alive(last)
+
+    asyncio.run(main())
+
+
+def test_calls_are_answered_by_one_process_of_its_own_session():
+    async def test(child):
+        assert child.pid is None
+        pid = await child.call("pid", timeout=20)
+        assert pid == child.pid != os.getpid()
+        assert await child.call("pid", timeout=20) == pid
+        assert await child.call("session", 0, timeout=20) == pid
+        assert await child.call("umask", 0o007, timeout=20) == 0o007
+
+    with_child(test)
+
+
+def test_arguments_go_by_position_or_by_name():
+    async def test(child):
+        assert await child.call("join", "a", "b", timeout=20) == "a/b"
+        assert await child.call("expand", pattern="{run}", run=7, timeout=20) == "7"
+        with pytest.raises(TypeError, match="not both"):
+            await child.call("expand", "{run}", run=7, timeout=20)
+
+    with_child(test)
+
+
+def test_many_calls_at_once_keep_their_answers_apart():
+    async def test(child):
+        numbers = range(50)
+        answers = await asyncio.gather(*(child.call("repeat", n, 2, timeout=20) for n in numbers))
+        assert answers == [2 * n for n in numbers]
+
+    with_child(test)
+
+
+def test_a_batch_has_a_result_or_an_error_for_each():
+    async def test(child):
+        calls = [("join", ["a", "b"]), ("expand", ["{x}", 1]), ("nosuch", []), ("repeat", [3, 4])]
+        first, second, third, fourth = await child.many(calls, timeout=20)
+        assert (first, fourth) == ("a/b", 12)
+        assert isinstance(second, PreparationError)
+        assert isinstance(third, StorageError)
+        assert await child.many([], timeout=20) == []
+
+    with_child(test)
+
+
+def test_errors_arrive_as_what_they_were(tmp_path):
+    async def test(child):
+        with pytest.raises(PreparationError, match=r"^t:1: unknown tag #A#$") as caught:
+            await child.call("render", "#A#", {}, "t", timeout=20)
+        assert not caught.value.transient
+        with pytest.raises(StorageError, match="cannot write") as caught:
+            await child.call("write_script", str(tmp_path / "none"), "", timeout=20)
+        assert type(caught.value) is StorageError
+
+    with_child(test)
+
+
+def test_a_transient_error_arrives_as_such():
+    """A process's memory at address 0 is a regular file whose reading fails with EIO."""
+    request = {"area": "/proc/self", "log": "mem", "log_has": ["x"], "log_lacks": [], "outputs": []}
+
+    async def test(child):
+        with pytest.raises(StorageError, match=r"cannot read .*/mem: Input/output error") as caught:
+            await child.call("inspect", request, timeout=20)
+        assert caught.value.transient
+
+    with_child(test)
+
+
+@pytest.mark.parametrize(("name", "args"), [("repeat", ["a", "b"]), ("nosuch", []), ("set", []), ("inspect", [{}])])
+def test_a_fault_in_a_call_is_an_error_and_costs_nothing(name, args):
+    async def test(child):
+        pid = await child.call("pid", timeout=20)
+        with pytest.raises(StorageError, match=r"fault in caf at .*Error: "):
+            await child.call(name, *args, timeout=20)
+        assert await child.call("pid", timeout=20) == pid
+
+    with_child(test)
+
+
+def test_a_call_that_takes_too_long_is_given_up_and_the_child_replaced():
+    async def test(child):
+        pid = await child.call("pid", timeout=20)
+        with pytest.raises(StorageTimeout, match=r"sleep was not done within 0\.05 s") as caught:
+            await child.call("sleep", 60, timeout=0.05)
+        assert caught.value.transient
+        assert not alive(pid)
+        assert child.abandoned == 0
+        assert await child.call("pid", timeout=20) != pid
+
+    with_child(test)
+
+
+def test_the_childs_own_processes_end_with_it(tmp_path):
+    async def test(child):
+        with pytest.raises(StorageTimeout):
+            await child.call("shell", ["sh", "-c", f"echo $$ >{tmp_path}/pid; sleep 60; :"], timeout=1)
+        await until_dead(int((tmp_path / "pid").read_text()))
+
+    with_child(test)
+
+
+def test_waiting_for_ones_turn_does_not_count_as_ones_time():
+    async def test(child):
+        await child.call("pid", timeout=20)
+        slow = asyncio.create_task(child.call("sleep", 0.5, timeout=20))
+        await asyncio.sleep(0)
+        assert await child.call("pid", timeout=0.4) == child.pid
+        await slow
+
+    with_child(test)
+
+
+@pytest.mark.parametrize(
+    ("name", "args", "how"), [("leave", [3], "exit status 3"), ("kill", [0, signal.SIGKILL], r"signal 9 \(SIGKILL\)")]
+)
+def test_a_child_that_dies_in_a_call_is_replaced(name, args, how):
+    async def test(child):
+        pid = await child.call("pid", timeout=20)
+        with pytest.raises(StorageError, match=f"file child ended during {name}: {how}") as caught:
+            await child.call(name, *args, timeout=20)
+        assert caught.value.transient
+        assert await child.call("pid", timeout=20) != pid
+
+    with_child(test)
+
+
+def test_a_child_that_died_between_calls_is_replaced_without_an_error():
+    async def test(child):
+        pid = await child.call("pid", timeout=20)
+        os.kill(pid, signal.SIGKILL)
+        await until_dead(pid)
+        assert await child.call("pid", timeout=20) != pid
+
+    with_child(test)
+
+
+def test_a_cancelled_call_leaves_the_child_usable():
+    async def test(child):
+        pid = await child.call("pid", timeout=20)
+        task = asyncio.create_task(child.call("sleep", 60, timeout=90))
+        await asyncio.sleep(0.02)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert await child.call("join", "a", "b", timeout=20) == "a/b"
+        assert child.pid != pid
+        assert not alive(pid)
+
+    with_child(test)
+
+
+def test_cancelling_at_any_moment_never_gives_an_answer_to_the_wrong_call():
+    async def test(child):
+        for number in range(60):
+            task = asyncio.create_task(child.call("repeat", number, 1, timeout=20))
+            for _ in range(number % 12):
+                await asyncio.sleep(0)
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+            if number % 4 == 0:
+                assert await child.call("repeat", number, 1000, timeout=20) == number * 1000
+
+    with_child(test)
+
+
+def test_a_scope_of_anyio_cancels_it_like_any_other_task():
+    async def test(child):
+        await child.call("pid", timeout=20)
+        with anyio.move_on_after(0.05) as scope:
+            await child.call("sleep", 60, timeout=90)
+        assert scope.cancelled_caught
+        assert await child.call("join", "a", "b", timeout=20) == "a/b"
+
+    with_child(test)
+
+
+def test_leaving_while_being_cancelled_leaves_no_process():
+    async def main():
+        async with FileChild(CALLS) as child:
+            pids.append(await child.call("pid", timeout=20))
+            await child.call("sleep", 60, timeout=90)
+
+    async def outer():
+        with anyio.move_on_after(0.3):
+            await main()
+
+    pids = []
+    asyncio.run(outer())
+    assert not alive(pids[0])
+
+
+def test_a_child_that_does_not_die_is_abandoned_and_counted_while_another_serves(monkeypatch):
+    """It is stopped instead of killed, and so neither answers nor dies, like one that waits for a dead NFS server."""
+
+    def stop(process):
+        if process.poll() is None:
+            os.kill(process.pid, signal.SIGSTOP)
+
+    async def test(child):
+        pid = await child.call("pid", timeout=20)
+        with pytest.raises(StorageTimeout, match="1 such processes cannot be killed"):
+            await child.call("sleep", 60, timeout=0.05)
+        assert child.abandoned == 1
+        assert await child.call("pid", timeout=20) != pid
+        os.kill(pid, signal.SIGKILL)
+        await until_dead(pid)
+        assert child.abandoned == 0
+
+    monkeypatch.setattr(child_module, "_kill", stop)
+    with_child(test, death=0.05)
+
+
+def test_an_answer_may_be_large_and_so_may_a_request():
+    async def test(child):
+        assert await child.call("repeat", "x", 20_000_000, timeout=60) == "x" * 20_000_000
+        assert await child.call("repeat", "é" * 1_000_000, 1, timeout=60) == "é" * 1_000_000
+
+    with_child(test)
+
+
+def test_an_answer_beyond_all_reason_is_an_error(monkeypatch):
+    async def test(child):
+        with pytest.raises(StorageError, match="answer to repeat is longer than 1000 bytes"):
+            await child.call("repeat", "x", 10_000_000, timeout=60)
+        assert await child.call("repeat", "x", 3, timeout=20) == "xxx"
+
+    monkeypatch.setattr(child_module, "LONGEST", 1000)
+    with_child(test)
+
+
+def test_names_with_odd_bytes_arrive_as_they_are(tmp_path):
+    odd = os.fsdecode(os.fsencode(str(tmp_path)) + b"/\xff\xe9")
+    os.mkdir(odd)
+
+    async def test(child):
+        (answer,) = await child.call("records", [odd], timeout=20)
+        assert answer["exists"]
+        assert await child.call("join", odd, "x", timeout=20) == f"{odd}/x"
+
+    with_child(test)
+
+
+def test_what_a_library_prints_does_not_disturb_the_answers(capfd):
+    async def test(child):
+        assert await child.call("print", "chatter", timeout=20) is None
+        assert await child.call("join", "a", "b", timeout=20) == "a/b"
+
+    with_child(test)
+    assert "chatter" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_signals_meant_for_the_supervisor_do_not_end_it(number):
+    async def test(child):
+        pid = await child.call("pid", timeout=20)
+        os.kill(pid, number)
+        assert await child.call("pid", timeout=20) == pid
+
+    with_child(test)
+
+
+def test_it_dies_with_its_supervisor():
+    """Killed without any chance to say good-bye."""
+    program = """
+import asyncio, os, signal, sys
+from caf.storage.child import FileChild
+async def main():
+    child = FileChild({"pid": "os:getpid"})
+    print(await child.call("pid", timeout=20), flush=True)
+    os.kill(os.getpid(), signal.SIGKILL)
+asyncio.run(main())
+"""
+    root = Path(child_module.__file__).parents[2]
+    done = subprocess.run([sys.executable, "-c", program], cwd=root, stdout=subprocess.PIPE, timeout=60)
+    assert done.returncode == -signal.SIGKILL
+    asyncio.run(until_dead(int(done.stdout)))
+
+
+def test_its_own_side_imports_little():
+    """Start-up is paid again after each time-out."""
+    program = "import runpy, sys; sys.argv[1:] = ['{}']; runpy.run_path(%r, run_name='__main__'); print(*sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", program % str(PROGRAM)],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        timeout=60,
+    )
+    modules = set(done.stderr.decode().split())  # its standard output is the standard error by then
+    assert "json" in modules
+    assert not modules & {
+        "asyncio",
+        "pydantic",
+        "anyio",
+        "typer",
+        "sqlite3",
+        "ctypes",
+        "subprocess",
+        "caf.storage.area",
+    }

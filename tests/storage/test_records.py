@@ -1,0 +1,167 @@
+"""Records of attempts: whole or nothing; and revoking, which must never lie."""
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from caf.domain.errors import StorageError
+from caf.storage.records import read_records, revoke, start_ticks
+from caf.storage.work import own_work
+
+DATABASE = "0123abcd"
+TOKEN = f"caf-{DATABASE}-7-1-89abcdef"
+STAT = "41 (my (odd) sh) R 1 41 41 0 -1 4194304 91 0 1 0 0 0 0 0 20 0 1 0 119083 2654208 372"
+START = f"token={TOKEN}\nhost=node1\nboot=57e9-ac2e\npid=41\nstat={STAT}\nuptime=1190.83\nend\n"
+EXIT = f"token={TOKEN}\ncode=3\nhost=node1\nboot=57e9-ac2e\nuptime=1200.5\nend\n"
+
+
+@pytest.fixture
+def area(tmp_path):
+    own_work(str(tmp_path / "work"), DATABASE, False)
+    area = tmp_path / "work" / "490001_Job" / "1"
+    area.mkdir(parents=True)
+    return area
+
+
+def read(area: Path) -> dict:
+    return read_records([str(area)])[0]
+
+
+def test_both_records_are_parsed(area):
+    (area / "claim").mkdir()
+    (area / "start").write_text(START)
+    (area / "exit").write_text(EXIT)
+    os.utime(area / "claim", (1000.25, 1000.25))
+    os.utime(area / "start", (1000.5, 1000.5))
+    os.utime(area / "exit", (2000.75, 2000.75))
+    common = {"token": TOKEN, "host": "node1", "boot": "57e9-ac2e"}
+    assert read(area) == {
+        "exists": True,
+        "claim": True,
+        "claimed_at": 1000.25,
+        "revoked": False,
+        "start": {**common, "pid": 41, "start_ticks": 119083, "uptime": 1190.83, "at": 1000.5},
+        "exit": {**common, "code": 3, "uptime": 1200.5, "why": None, "at": 2000.75},
+        "error": None,
+    }
+
+
+def test_an_area_without_anything_and_one_that_is_not_there(area, tmp_path):
+    there, gone = read_records([str(area), str(tmp_path / "none")])
+    assert (there["exists"], there["claim"], there["start"], there["exit"]) == (True, False, None, None)
+    assert (gone["exists"], gone["claim"], gone["error"]) == (False, False, None)
+
+
+@pytest.mark.parametrize("name", ["start", "exit"])
+def test_a_record_counts_only_when_it_is_whole(area, name):
+    """Every beginning of a record, as a full disk or a look in between would show it, is no record."""
+    text = {"start": START, "exit": EXIT}[name]
+    for length in range(len(text)):
+        (area / name).write_text(text[:length])
+        assert read(area)[name] is None
+    (area / name).write_text(text)
+    assert read(area)[name]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        EXIT.replace("code=3", "code=three"),
+        EXIT.replace("code=3\n", ""),
+        EXIT.replace("code=3", "code=3\ncode=0"),
+        EXIT.replace("code=3", "garbage"),
+        EXIT + EXIT,
+        EXIT.replace("uptime=1200.5", "uptime=soon"),
+        "\0" * 100 + "\nend\n",
+    ],
+)
+def test_garbage_is_no_record(area, text):
+    (area / "exit").write_text(text)
+    assert read(area)["exit"] is None
+
+
+@given(st.binary())
+def test_no_bytes_upset_the_reader(tmp_path_factory, data):
+    area = tmp_path_factory.mktemp("area")
+    (area / "start").write_bytes(data + b"\nend\n")
+    (area / "exit").write_bytes(data)
+    assert read(area)["error"] is None
+
+
+def test_a_record_of_a_node_without_proc_has_no_start_time(area):
+    (area / "start").write_text(START.replace(STAT, "").replace("1190.83", "").replace("57e9-ac2e", ""))
+    start = read(area)["start"]
+    assert (start["pid"], start["start_ticks"], start["uptime"], start["boot"]) == (41, None, None, "")
+
+
+def test_why_a_payload_did_not_run_is_told(area):
+    (area / "exit").write_text(EXIT.replace("end\n", "why=cannot write log/stdout\nend\n"))
+    assert read(area)["exit"]["why"] == "cannot write log/stdout"
+
+
+def test_a_pipe_instead_of_a_record_holds_nobody_up(area):
+    os.mkfifo(area / "exit")
+    (area / "start").mkdir()
+    assert (read(area)["exit"], read(area)["start"]) == (None, None)
+
+
+def test_an_area_that_cannot_be_read_proves_nothing(area, tmp_path):
+    """A name that is too long stands for any error that is not "it is not there"; the others are still read."""
+    bad, good = read_records([str(tmp_path / ("x" * 300)), str(area)])
+    assert "File name too long" in bad.pop("error")
+    assert set(bad.values()) == {None}
+    assert good["exists"]
+
+
+def test_the_start_time_is_found_behind_any_program_name():
+    own = Path("/proc/self/stat").read_text()
+    assert start_ticks(own) == int(own.rsplit(")", 1)[1].split()[19])
+    assert start_ticks(STAT) == 119083
+    with pytest.raises(ValueError, match="no line of"):
+        start_ticks("41 (sh) R 1")
+
+
+def test_the_first_revoker_wins_and_the_next_sees_it(area):
+    assert revoke(str(area), TOKEN) == "won"
+    assert (area / "claim" / "revoked").read_text() == f"{TOKEN}\n"
+    assert revoke(str(area), TOKEN) == "revoked"
+    assert (read(area)["claim"], read(area)["revoked"]) == (True, True)
+
+
+def test_a_claim_of_somebody_else_cannot_be_revoked(area):
+    (area / "claim").mkdir()
+    assert revoke(str(area), TOKEN) == "lost"
+    assert read(area)["revoked"] is False
+
+
+@pytest.mark.parametrize("parents", [1, 2])
+def test_an_area_that_is_not_there_is_made_with_its_claim(area, parents):
+    """So that a node that sees the folder late starts nothing in it."""
+    area.rmdir()
+    if parents == 2:
+        area.parent.rmdir()
+    assert revoke(str(area), TOKEN) == "won"
+    assert read(area)["revoked"]
+
+
+@pytest.mark.parametrize("mark", [None, "ffffffff"])
+def test_an_unmounted_work_folder_is_not_taken_for_a_missing_area(area, mark):
+    """Nothing is proved below an empty mount point, or in another database's folder: the payload may be running."""
+    area.rmdir()
+    area.parent.rmdir()
+    marker = area.parents[1] / ".caf-database"
+    if mark:
+        marker.write_text(mark)
+    else:
+        marker.unlink()
+    with pytest.raises(StorageError, match="check that the file system is mounted"):
+        revoke(str(area), TOKEN)
+    assert not area.parent.exists()
+
+
+def test_an_error_of_the_file_system_is_not_a_lost_claim():
+    with pytest.raises(StorageError, match="cannot make"):
+        revoke("/dev/null/1", TOKEN)
