@@ -23,6 +23,7 @@ from caf.store.database import Database, connect, database_id, open_database
 from caf.tasks import discover, organise
 from caf.tasks.house import CALLS, QUICK, House
 
+SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 NOTICE = 0.5  # s between two looks whether a command wrote to the database
 FAREWELL = 5.0  # s that rounds under way have to finish when the supervisor is asked to stop
 
@@ -81,7 +82,20 @@ def _make_folder(folder: Path) -> None:
 async def _supervise(
     configuration: Configuration, complaint: str | None, folder: Path, once: bool, take_over: bool
 ) -> int:
-    async with _house(configuration, folder, take_over) as (house, duties, stopping):
+    # Signals are received before anything is opened, so that one that comes early is heeded, not fatal.
+    with anyio.open_signal_receiver(*SIGNALS) as signals:
+        return await _in_house(configuration, complaint, folder, once, take_over, signals)
+
+
+async def _in_house(
+    configuration: Configuration,
+    complaint: str | None,
+    folder: Path,
+    once: bool,
+    take_over: bool,
+    signals: AsyncIterator[signal.Signals],
+) -> int:
+    async with _house(configuration, folder, take_over) as (house, duties):
         house.log.info("supervisor.started", version=__version__, pid=os.getpid(), database=house.database_id)
         if complaint is not None:
             house.log.error("config.rejected", error=complaint, instead="the last good configuration")
@@ -92,7 +106,7 @@ async def _supervise(
             for duty in duties:
                 await duty.round(house)
             return 1 if any(duty.failures for duty in duties) else 0
-        await _serve(house, duties, stopping)
+        await _serve(house, duties, signals)
         house.log.info("supervisor.stopped")
     return 0
 
@@ -100,7 +114,7 @@ async def _supervise(
 @asynccontextmanager
 async def _house(
     configuration: Configuration, folder: Path, take_over: bool
-) -> AsyncIterator[tuple[House, tuple[Duty, ...], anyio.Event]]:
+) -> AsyncIterator[tuple[House, tuple[Duty, ...]]]:
     """Open everything that the duties need, and close it in the opposite order."""
     async with open_database(folder / DATABASE) as database, FileChild(CALLS) as files:
         identity = await database.call(database_id)
@@ -116,7 +130,7 @@ async def _house(
             Duty("organise", lambda: house.configuration.duties.organise, organise.run_once),
         )
         try:
-            yield house, duties, anyio.Event()
+            yield house, duties
         finally:
             await batch.close()
 
@@ -126,40 +140,41 @@ async def _keep(database: Database, configuration: Configuration) -> int:
     return await database.call(configurations.keep, text, sha256, path, time.time())
 
 
-async def _serve(house: House, duties: tuple[Duty, ...], stopping: anyio.Event) -> None:
+async def _serve(house: House, duties: tuple[Duty, ...], signals: AsyncIterator[signal.Signals]) -> None:
     """Keep all duties going until a signal ends it; then let the rounds under way finish."""
+    stopping = anyio.Event()
     async with anyio.create_task_group() as group:
         async with anyio.create_task_group() as rounds:
             for duty in duties:
                 rounds.start_soon(duty.keep, house, stopping)
             group.start_soon(_watch_database, house, duties)
             group.start_soon(_watch_self, house)
-            group.start_soon(_heed_signals, house, duties, stopping, rounds.cancel_scope)
+            group.start_soon(_heed, signals, house, duties, stopping, rounds.cancel_scope)
             house.log.info("supervisor.ready")
             notify("READY=1\nSTATUS=running")
         group.cancel_scope.cancel()
 
 
-async def _heed_signals(
-    house: House, duties: tuple[Duty, ...], stopping: anyio.Event, rounds: anyio.CancelScope
+async def _heed(
+    signals: AsyncIterator[signal.Signals],
+    house: House,
+    duties: tuple[Duty, ...],
+    stopping: anyio.Event,
+    rounds: anyio.CancelScope,
 ) -> None:
-    """TERM and INT end the supervisor in order, HUP has listeners.toml read again."""
-    with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
-        async for number in signals:
-            if number == signal.SIGHUP:
-                await _reload(house)
-                for duty in duties:
-                    duty.wake()
-                continue
-            if stopping.is_set():
-                rounds.cancel()
-                return
+    """TERM and INT end the supervisor in order, a second one at once; HUP has listeners.toml read again."""
+    async for number in signals:
+        if number == signal.SIGHUP:
+            await _reload(house)
+        elif stopping.is_set():
+            rounds.cancel()
+        else:
             house.log.info("supervisor.stopping", signal=signal.Signals(number).name)
             notify("STOPPING=1")
             stopping.set()
-            for duty in duties:
-                duty.wake()
             rounds.deadline = anyio.current_time() + FAREWELL
+        for duty in duties:
+            duty.wake()
 
 
 async def _reload(house: House) -> None:

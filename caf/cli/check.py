@@ -46,11 +46,6 @@ def check(config: Config = None, state: StateDir = None) -> None:
         raise typer.Exit(1)
 
 
-def add_to(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command("check")(check)
-
-
 def _say(word: str, text: str) -> None:
     """Print a finding: ok, note, warn or BAD."""
     for place, line in enumerate(str(text).split("\n")):

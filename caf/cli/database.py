@@ -2,14 +2,11 @@
 
 import typer
 
-from caf.cli.options import Config, Json, Place, StateDir, group
+from caf.cli.options import Config, Json, Place, StateDir
 from caf.cli.text import harmless, print_json
 from caf.store import queries
 
-app = group("caf's own database.")
 
-
-@app.command("check")
 def check(as_json: Json = False, config: Config = None, state: StateDir = None) -> None:
     """Check that the database is whole.
 

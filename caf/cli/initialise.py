@@ -62,8 +62,3 @@ def _write(path: Path, data: bytes) -> None:
         file.write(data)
     if data.startswith(b"#!"):
         path.chmod(path.stat().st_mode | 0o110)
-
-
-def add_to(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command("init")(init)

@@ -22,15 +22,13 @@ from caf.cli.options import (
     SinceChange,
     StateDir,
     States,
-    group,
 )
 from caf.cli.text import Table, ago, iso, print_array, print_json, print_pairs
 from caf.domain.errors import ConfigError, NotFound
-from caf.domain.jobs import allowed_words
-from caf.store import audit, queries
+from caf.domain.jobs import State, allowed_words
+from caf.store import queries
 from caf.store.jobs import find
 
-app = group("Jobs: list, explain, start, hold, end.")
 AttemptNumber = Annotated[
     int | None, typer.Option("--attempt", metavar="N", min=1, max=2**31, help="Default: the last one that has a log.")
 ]
@@ -39,7 +37,6 @@ _MORE = ("token", "next_state", "unknown_since", "not_before", "created")
 _TIMES = ("updated", "unknown_since", "not_before", "created")
 
 
-@app.command("list")
 def list_jobs(
     state: States = None,
     job: JobName = None,
@@ -77,7 +74,6 @@ def as_object(row: sqlite3.Row) -> dict[str, Any]:
     return {name: iso(row[name]) if name in _TIMES else row[name] for name in (*_KEYS, *_MORE)}
 
 
-@app.command("show")
 def show_job(run: Run, job: Job, as_json: Json = False, config: Config = None, state: StateDir = None) -> None:
     """Show all that is known of one job.
 
@@ -90,7 +86,7 @@ def show_job(run: Run, job: Job, as_json: Json = False, config: Config = None, s
         row = find(conn, run, job)
         attempts = [_attempt(attempt) for attempt in queries.attempts_of(conn, row["id"])]
     folder = area_of(place, row, row["attempt"])
-    commands = [f"caf jobs {word} {run} {job}" for word in allowed_words(row["state"])]
+    commands = [f"caf jobs {word} {run} {job}" for word in allowed_words(State(row["state"]))]
     if as_json:
         more = {name: row[name] for name in ("priority", "tries", "looks", "configuration_id")}
         acknowledged = {"acknowledged": bool(row["acknowledged"])}
@@ -98,10 +94,8 @@ def show_job(run: Run, job: Job, as_json: Json = False, config: Config = None, s
         print_json({**as_object(row), **more, **acknowledged, **area, "attempts": attempts, "commands": commands})
         return
     now = time.time()
-    print_pairs(
-        (name, ago(row[name], now) if name in _TIMES and row[name] is not None else row[name]) for name in _KEYS + _MORE
-    )
-    print_pairs([("area", folder or "not known: the configuration cannot be read")])
+    pairs = [(n, ago(row[n], now) if n in _TIMES and row[n] is not None else row[n]) for n in _KEYS + _MORE]
+    print_pairs([*pairs, ("area", folder or "not known: the configuration cannot be read")])
     if attempts:
         print()
         columns = ("attempt", "batch_id", "node", "started", "ended", "exit_code", "result", "reason")
@@ -132,50 +126,6 @@ def area_of(place: Place, row: sqlite3.Row, attempt: int) -> Path | None:
         return None
 
 
-@app.command("history")
-def job_history(run: Run, job: Job, as_json: Json = False, config: Config = None, state: StateDir = None) -> None:
-    """Show every change of one job.
-
-    When, who, from what to what, and why.
-
-    Example: caf jobs history 490001 LArL1CaloRampMaker
-    """
-    with Place.of(config, state).existing(f"job {job} of run {run}") as conn:
-        find(conn, run, job)
-        rows = audit.history(conn, run=run, job=job)
-    _show_history(rows, as_json, ("WHEN", "WHO", "FROM", "TO", "WHY"))
-
-
-def history(
-    run: Annotated[int | None, typer.Option("--run", metavar="N", min=0, max=2**63 - 1, help="Only this run.")] = None,
-    job: JobName = None,
-    limit: Limit = None,
-    as_json: Json = False,
-    config: Config = None,
-    state: StateDir = None,
-) -> None:
-    """Show who changed what, when and why.
-
-    This is the audit trail, the newest last.
-
-    Example: caf history --run 490001
-    """
-    with Place.of(config, state).database() as conn:
-        rows = audit.history(conn, run=run, job=job, limit=limit) if conn is not None else []
-    _show_history(rows, as_json, ("WHEN", "WHO", "RUN", "JOB", "FROM", "TO", "WHY"))
-
-
-def _show_history(rows: list[dict[str, Any]], as_json: bool, headings: tuple[str, ...]) -> None:
-    if as_json:
-        print_array({**row, "at": iso(row["at"])} for row in rows)
-        return
-    columns = {"WHEN": "at", "WHO": "who", "RUN": "run", "JOB": "job", "FROM": "was", "TO": "became", "WHY": "why"}
-    now = time.time()
-    table = Table(headings, soft=("WHY",))
-    table.show([ago(row["at"], now) if h == "WHEN" else row[columns[h]] for h in headings] for row in rows)
-
-
-@app.command("log")
 def job_log(
     run: Run,
     job: Job,
@@ -206,8 +156,3 @@ def job_log(
         f"job {job} of run {run} is {row['state']}: {which} has no working area in {work}, so no log; "
         f"`caf jobs why {run} {job}`"
     )
-
-
-def add_to(application: typer.Typer) -> None:
-    """Add the command that is about all jobs and runs."""
-    application.command("history")(history)

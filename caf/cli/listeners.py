@@ -1,10 +1,11 @@
 """`caf listeners list` and `explain`: what is wanted, and why a run was or was not taken."""
 
+import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from caf.cli.kept import Kept
-from caf.cli.options import Config, Json, Place, Run, StateDir, group
+from caf.cli.options import Config, Json, Place, Run, StateDir
 from caf.cli.text import harmless, print_array, print_json, shown, wrapped
 from caf.cli.words import condition_text, wanted_json
 from caf.domain.errors import NotFound
@@ -17,11 +18,9 @@ if TYPE_CHECKING:
 
     from caf.config import Configuration
 
-app = group("Listeners: which runs are wanted, and why.")
 _ANSWERS = {Answer.HOLDS: "holds", Answer.FAILS: "fails", Answer.UNKNOWN: "unknown"}
 
 
-@app.command("list")
 def list_listeners(as_json: Json = False, config: Config = None, state: StateDir = None) -> None:
     """List the listeners.
 
@@ -94,7 +93,6 @@ def _wanted(condition: Condition) -> dict[str, Any]:
     }
 
 
-@app.command("explain")
 def explain(run: Run, as_json: Json = False, config: Config = None, state: StateDir = None) -> None:
     """Explain why a run was or was not taken.
 
@@ -123,13 +121,12 @@ def explain(run: Run, as_json: Json = False, config: Config = None, state: State
         "reason": row["reason"],
         "settled": bool(row["settled"]),
         "again_until": None,
+        "replica_time": iso_time(source["replica_time"]) if source is not None else None,
         "configuration": verdict["configuration_id"],
         "listeners": _answers(listeners, verdict["answers"], record),
     }
     if row["status"] == Status.OPEN:
-        until = _settles(row, int(configuration.caf.settle * SECOND))
-        explained["again_until"] = iso_time(until)
-        explained["replica_time"] = iso_time(source["replica_time"]) if source is not None else None
+        explained["again_until"] = iso_time(_settles(row, int(configuration.caf.settle * SECOND)))
     if as_json:
         print_json(explained)
     else:
@@ -183,12 +180,13 @@ def _print(explained: dict[str, Any]) -> None:
         print("It has too few events: a person must validate it.")
     if explained["again_until"] is not None:
         print(f"It is looked at again until {_minutes(explained['again_until'])}; what is not known then never was.")
-    elif not explained["settled"]:
-        print("All that was asked of it is known.")
+        written = explained["replica_time"]
+        if written is not None and written <= explained["again_until"] < iso_time(time.time_ns()):
+            print(f"That is past, but the run database's copy was last written {_minutes(written)}: it must be newer.")
     for listener in explained["listeners"]:
-        failing = listener["failing"]
+        failing = "1 condition fails" if listener["failing"] == 1 else f"{listener['failing']} conditions fail"
         word = {"holds": "takes it", "unknown": "may take it: something is not known yet"}.get(listener["answer"])
-        print(f"\n{listener['name']}: {word or f'does not take it: {failing} of its conditions fail'}")
+        print(f"\n{listener['name']}: {word or f'does not take it: {failing}'}")
         for line in _lines(listener):
             print(wrapped(line, first="  ", rest=" " * 8))
 
@@ -199,7 +197,7 @@ def _lines(listener: dict[str, Any]) -> Iterator[str]:
         yield f"{marks[condition['answer']]}{harmless(condition['text'])}; seen: {_value(condition)}"
     if (enough := listener["min_events"]) is not None:
         mark = {**marks, "fails": "few "}[enough["answer"]]
-        yield f"{mark}events: {enough['wanted']}, else a person must validate it; seen: {_value(enough)}"
+        yield f"{mark}events is at least {enough['wanted']} (else: validation); seen: {_value(enough)}"
 
 
 def _value(seen: dict[str, Any]) -> str:

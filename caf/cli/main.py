@@ -3,15 +3,47 @@
 import io
 import os
 import sys
+from collections.abc import Sequence
+from importlib import import_module
 from typing import Annotated
 
 import typer
 
 from caf import __version__
-from caf.cli import check, database, initialise, jobs, listeners, orders, runs, status, supervise, why
 from caf.cli.options import ConfigFirst, StateFirst, group
 from caf.cli.text import harmless
 from caf.domain.errors import CafError, ConfigError
+
+GROUPS = {
+    "runs": "Runs: list them, show one.",
+    "jobs": "Jobs: list, explain, start, hold, end.",
+    "listeners": "Listeners: which runs are wanted, and why.",
+    "db": "caf's own database.",
+}
+COMMANDS = {
+    "run": "supervise:run",
+    "demo": "supervise:demo",
+    "init": "initialise:init",
+    "status": "status:status",
+    "check": "check:check",
+    "history": "trail:history",
+    "runs list": "runs:list_runs",
+    "runs show": "runs:show_run",
+    "jobs list": "jobs:list_jobs",
+    "jobs show": "jobs:show_job",
+    "jobs why": "why:why",
+    "jobs history": "trail:job_history",
+    "jobs log": "jobs:job_log",
+    "jobs start": "orders:start",
+    "jobs reject": "orders:reject",
+    "jobs hold": "orders:hold",
+    "jobs reset": "orders:reset",
+    "jobs kill": "orders:kill",
+    "listeners list": "listeners:list_listeners",
+    "listeners explain": "listeners:explain",
+    "db check": "database:check",
+}
+"""Each command and where its function is, in the order of the help."""
 
 DONE, ATTENTION, WRONG = 0, 1, 2
 INTERRUPTED = 130
@@ -23,8 +55,12 @@ def _version(asked: bool) -> None:
         raise typer.Exit()
 
 
-def application() -> typer.Typer:
-    """Put the commands together."""
+def application(words: Sequence[str]) -> typer.Typer:
+    """Put the commands together: of those that there are, only what the words of the command line ask for.
+
+    Importing and inspecting them all would take longer than most of them do; help, and a word that there is not,
+    take that time.
+    """
     app = group("Takes calibration runs from the run database to finished, checked calibrations.")
 
     @app.callback()
@@ -37,17 +73,31 @@ def application() -> typer.Typer:
     ) -> None:
         pass
 
-    for module in (supervise, initialise, status, check):
-        module.add_to(app)
-    app.add_typer(runs.app, name="runs")
-    listed = jobs.app
-    orders.add_to(listed)
-    why.add_to(listed)
-    app.add_typer(listed, name="jobs")
-    app.add_typer(listeners.app, name="listeners")
-    app.add_typer(database.app, name="db")
-    jobs.add_to(app)
+    wanted = _wanted(words)
+    groups: dict[str, typer.Typer] = {}
+    for name, where in COMMANDS.items():
+        if name != wanted and not (name.startswith(wanted) and wanted[-1:] in ("", " ")):
+            continue
+        of, _, command = name.rpartition(" ")
+        if of and of not in groups:
+            groups[of] = group(GROUPS[of])
+            app.add_typer(groups[of], name=of)
+        module, _, function = where.partition(":")
+        (groups[of] if of else app).command(command)(getattr(import_module(f"caf.cli.{module}"), function))
     return app
+
+
+def _wanted(words: Sequence[str]) -> str:
+    """Give the command's name, or a group's with a blank; empty where all commands may be meant."""
+    rest = list(words)
+    while rest and rest[0].startswith("-"):
+        option = rest.pop(0)
+        if option in ("--config", "--state") and rest:
+            rest.pop(0)
+    for name in (" ".join(rest[:2]), rest[0] if rest else ""):
+        if name in COMMANDS:
+            return name
+    return f"{rest[0]} " if rest and rest[0] in GROUPS else ""
 
 
 def main() -> None:
@@ -61,7 +111,7 @@ def main() -> None:
 def _status() -> int:
     try:
         try:
-            application()(prog_name="caf")
+            application(sys.argv[1:])(prog_name="caf")
         finally:
             sys.stdout.flush()
     except SystemExit as end:

@@ -13,8 +13,6 @@ import typer
 from caf import paths
 from caf.domain.errors import NotFound, StoreError
 from caf.domain.jobs import State
-from caf.domain.matching import Status
-from caf.domain.runs import parse_ranges
 from caf.store.database import connect, explain
 
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0, "w": 7 * 86_400.0}
@@ -47,6 +45,8 @@ def _duration(text: str) -> float:
 
 
 def _ranges(text: str) -> tuple[tuple[int, int], ...]:
+    from caf.domain.runs import parse_ranges  # most changes of a state do without it
+
     try:
         return parse_ranges(text)
     except ValueError as error:
@@ -95,9 +95,6 @@ StateDir = Annotated[
 Json = Annotated[bool, typer.Option("--json", help="For programs.")]
 Run = Annotated[int, typer.Argument(metavar="RUN", min=0, max=_LARGEST, show_default=False, help="A run's number.")]
 Job = Annotated[str, typer.Argument(metavar="JOB", parser=as_text, show_default=False, help="A job's name.")]
-Statuses = Annotated[
-    list[Status] | None, typer.Option("--status", case_sensitive=False, help="Only runs in it; may be given again.")
-]
 States = Annotated[
     list[Any] | None,
     typer.Option(

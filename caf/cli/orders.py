@@ -6,7 +6,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -14,7 +14,6 @@ from caf.cli.options import By, Config, JobName, Listener, Place, Reason, Runs, 
 from caf.cli.text import harmless
 from caf.domain.errors import Refused
 from caf.domain.jobs import State, Word, target_of
-from caf.store import queries
 from caf.store.jobs import act
 
 SHOWN = 10
@@ -57,13 +56,6 @@ def _one_line(text: str) -> str:
     return harmless(" ".join(text.split()))
 
 
-def add_to(app: typer.Typer) -> None:
-    """Add a command for every word."""
-    for word, (meaning, example) in _HELP.items():
-        text = f"{meaning}\n\nOne job by RUN and JOB, at once; or many by options, with --yes.\n\nExample: {example}"
-        app.command(word.value, help=text)(_command(word))
-
-
 def _command(word: Word) -> Callable[..., None]:
     def command(
         run: OptionalRun = None,
@@ -78,14 +70,14 @@ def _command(word: Word) -> Callable[..., None]:
         yes: Yes = False,
         config: Config = None,
     ) -> None:
-        now = time.time()
         place, states = Place.and_states(config, state)
-        wanted = queries.JobFilter(states, of_job, listener, runs or (), None if since is None else now - since)
         order = Order(word, person(by), _one_line(reason) if reason else None)
-        if run is not None and job is not None and not wanted.restricts():
+        filtered = bool(states) or any(given is not None for given in (of_job, listener, runs, since))
+        if run is not None and job is not None and not filtered:
             _one(place, order, run, job)
-        elif run is None and wanted.restricts():
-            _many(place, order, wanted, yes)
+        elif run is None and filtered:
+            earliest = None if since is None else time.time() - since
+            _many(place, order, yes, states=states, job=of_job, listener=listener, runs=runs or (), since=earliest)
         else:
             raise typer.BadParameter(
                 f"give either RUN and JOB, such as `caf jobs {word} 490001 LArL1CaloRampMaker`, or options that say "
@@ -93,7 +85,12 @@ def _command(word: Word) -> Callable[..., None]:
                 param_hint="RUN JOB",
             )
 
+    meaning, example = _HELP[word]
+    command.__doc__ = f"{meaning}\n\nOne job by RUN and JOB; or many by options, with --yes.\n\nExample: {example}"
     return command
+
+
+start, reject, reset, hold, kill = map(_command, (Word.START, Word.REJECT, Word.RESET, Word.HOLD, Word.KILL))
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,9 +116,12 @@ def _now(row: sqlite3.Row) -> str:
     return f"{words}{', attempt ' + str(row['attempt']) if row['attempt'] > 1 else ''}"
 
 
-def _many(place: Place, order: Order, wanted: queries.JobFilter, yes: bool) -> None:
+def _many(place: Place, order: Order, yes: bool, **wanted: Any) -> None:
+    """Do it to all jobs that the filter finds, each in its own transaction; or say what it would do."""
+    from caf.store.queries import JobFilter, jobs  # a change of one job does without it
+
     with place.database() as conn:
-        rows = [row for page in queries.jobs(conn, wanted) for row in page] if conn is not None else []
+        rows = [row for page in jobs(conn, JobFilter(**wanted)) for row in page] if conn is not None else []
         if not yes:
             _preview(order.word, rows)
             raise typer.Exit(1)

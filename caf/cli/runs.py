@@ -4,19 +4,23 @@ import json
 import sqlite3
 import time
 from collections.abc import Iterator
-from typing import Any
+from typing import Annotated, Any
+
+import typer
 
 from caf.cli.kept import Kept
-from caf.cli.options import Config, Json, Limit, Listener, Place, Run, Runs, SinceStart, StateDir, Statuses, group
+from caf.cli.options import Config, Json, Limit, Listener, Place, Run, Runs, SinceStart, StateDir
 from caf.cli.text import Table, harmless, iso, print_array, print_json, print_pairs, shown
 from caf.domain.errors import NotFound
+from caf.domain.matching import Status
 from caf.domain.runs import ATTRIBUTES, Record, to_json
 from caf.store import queries
 
-app = group("Runs: list them, show one.")
+Statuses = Annotated[
+    list[Status] | None, typer.Option("--status", case_sensitive=False, help="Only runs in it; may be given again.")
+]
 
 
-@app.command("list")
 def list_runs(
     status: Statuses = None,
     listener: Listener = None,
@@ -72,7 +76,6 @@ def _line(row: sqlite3.Row, record: Record) -> tuple[object, ...]:
     return row["run"], row["status"], row["listener"], values.get("run_type"), values.get("events"), day
 
 
-@app.command("show")
 def show_run(run: Run, as_json: Json = False, config: Config = None, state: StateDir = None) -> None:
     """Show all that is known of one run.
 

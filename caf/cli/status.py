@@ -12,7 +12,7 @@ import typer
 from caf import paths
 from caf.cli.attention import Need, needs
 from caf.cli.options import Config, Json, Place, StateDir
-from caf.cli.text import Table, ago, harmless, iso, print_json, wrapped
+from caf.cli.text import Table, ago, harmless, iso, print_json, unbroken, wrapped
 from caf.domain.errors import CafError
 from caf.store import duties, queries
 
@@ -50,11 +50,6 @@ def status(
         _print(found, now)
     if found.needed:
         raise typer.Exit(1)
-
-
-def add_to(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command("status")(status)
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +124,7 @@ def _print(found: Standing, now: float) -> None:
         return
     print("Needs a person:")
     for need in needed:
-        print(wrapped(f"- {need.text}: `{need.command}`", first="", rest="  "))
+        print(wrapped(f"- {need.text}: {unbroken(need.command)}", first="", rest="  "))
 
 
 def _line(row: dict[str, Any], now: float) -> tuple[object, ...]:

@@ -44,9 +44,3 @@ def demo(
     from caf.demo.rehearsal import rehearse
 
     raise typer.Exit(rehearse(directory))
-
-
-def add_to(app: typer.Typer) -> None:
-    """Add the commands."""
-    app.command("run")(run)
-    app.command("demo")(demo)

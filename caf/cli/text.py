@@ -1,6 +1,5 @@
 """Text for people: tables of 80 columns, relative times, and nothing in it that a terminal would obey."""
 
-import json
 import sys
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -8,6 +7,7 @@ from typing import Any
 from caf.domain.runs import SECOND, iso_time
 
 WIDTH = 80
+_NO_BREAK = "\xa0"
 _LEAST = 8  # a column is not cut to less
 _STEPS = ((86_400.0 * 365, "y"), (86_400.0, "d"), (3600.0, "h"), (60.0, "min"), (1.0, "s"))
 
@@ -63,11 +63,15 @@ def shown(value: object) -> str:
 
 def print_json(value: Any) -> None:
     """Print an object; all that is not ASCII is escaped, so that a terminal obeys nothing in it."""
+    import json
+
     print(json.dumps(value, indent=2))
 
 
 def print_array(values: Iterable[Any]) -> None:
     """Print objects as one array, an object a line, as they come."""
+    import json
+
     first = True
     for value in values:
         print("[" if first else ",", end="\n ")
@@ -130,9 +134,15 @@ def wrapped(text: str, first: str, rest: str) -> str:
     """Break a long line at blanks; no word is broken, for somebody may want to copy it."""
     import textwrap
 
-    return textwrap.fill(
+    lines = textwrap.fill(
         text, WIDTH, initial_indent=first, subsequent_indent=rest, break_long_words=False, break_on_hyphens=False
     )
+    return lines.replace(_NO_BREAK, " ")
+
+
+def unbroken(command: str) -> str:
+    """Quote a command so that `wrapped` leaves it on one line."""
+    return f"`{command.replace(' ', _NO_BREAK)}`"
 
 
 def print_pairs(pairs: Iterable[tuple[str, object]]) -> None:

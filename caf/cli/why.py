@@ -5,8 +5,6 @@ import sqlite3
 import time
 from dataclasses import dataclass
 
-import typer
-
 from caf import paths
 from caf.cli.jobs import area_of
 from caf.cli.options import Config, Job, Json, Place, Run, StateDir
@@ -53,11 +51,6 @@ def why(run: Run, job: Job, as_json: Json = False, config: Config = None, state:
     print(f"{row['state']}: {harmless(text)}")
     if commands:
         print(" or ".join(f"`{command}`" for command in commands))
-
-
-def add_to(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command("why")(why)
 
 
 def _slots(place: Place) -> int | None:

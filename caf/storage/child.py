@@ -109,7 +109,7 @@ class FileChild:
         except TimeoutError:
             self._discard()
             await self._bury()
-            hangs = f", and {self.abandoned} such processes cannot be killed" if self.abandoned else ""
+            hangs = f", and its process cannot be killed ({self.abandoned} by now)" if self.abandoned else ""
             raise StorageTimeout(f"{name} was not done within {timeout:g} s{hangs}: is a file system down?") from None
         except OSError as error:
             failure = StorageError(f"file child ended during {name}: {self._ending() or error}")

@@ -45,10 +45,6 @@ class JobFilter:
     since: float | None = None
     limit: int | None = None
 
-    def restricts(self) -> bool:
-        """Tell whether it leaves anything out; `limit` alone does not say which jobs are meant."""
-        return bool(self.states or self.runs) or any(one is not None for one in (self.job, self.listener, self.since))
-
 
 class _Where:
     """Clauses of a WHERE and their arguments, side by side."""

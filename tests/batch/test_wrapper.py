@@ -6,6 +6,7 @@ import signal
 import subprocess
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,9 +20,9 @@ PAYLOAD = ["sh", "-c", "echo ran >>payload; exit 3"]
 
 
 @pytest.fixture(params=SHELLS, ids=lambda path: Path(path).name)
-def shell(request):
+def shell(request: pytest.FixtureRequest) -> str:
     """Each shell is called as `sh`, which makes bash and busybox behave as such."""
-    return request.param
+    return str(request.param)
 
 
 def make_area(folder: Path, command: list[str] = PAYLOAD) -> Path:
@@ -35,13 +36,13 @@ def write(area: Path, text: str) -> None:
     (area / "caf.sh").write_text(text, encoding="utf-8")
 
 
-def start(shell: str, area: Path, name: str = "caf.sh", **options) -> subprocess.Popen:
+def start(shell: str, area: Path, name: str = "caf.sh", **options: Any) -> subprocess.Popen[str]:
     return subprocess.Popen(
         ["sh", str(area / name)], executable=shell, stderr=subprocess.PIPE, text=True, start_new_session=True, **options
     )
 
 
-def run(shell: str, area: Path, name: str = "caf.sh", **options) -> tuple[int, str]:
+def run(shell: str, area: Path, name: str = "caf.sh", **options: Any) -> tuple[int, str]:
     with start(shell, area, name, **options) as process:
         _, said = process.communicate(timeout=30)
     return process.returncode, said
@@ -52,7 +53,7 @@ def runs(area: Path) -> int:
     return len(payload.read_text().splitlines()) if payload.exists() else 0
 
 
-def record(area: Path) -> dict:
+def record(area: Path) -> dict[str, Any]:
     return read_records([str(area)])[0]
 
 
@@ -65,7 +66,7 @@ def wait_for(path: Path) -> str:
     raise AssertionError(f"{path} did not appear")
 
 
-def test_a_payload_runs_in_its_area_and_leaves_both_records(shell, tmp_path):
+def test_a_payload_runs_in_its_area_and_leaves_both_records(shell: str, tmp_path: Path) -> None:
     area = make_area(tmp_path, ["sh", "-c", "pwd; echo $CAF_RUN $CAF_JOB $CAF_ATTEMPT $CAF_TOKEN; echo no >&2; exit 3"])
     before = time.time()
     with start(shell, area) as process:
@@ -88,14 +89,14 @@ def test_a_payload_runs_in_its_area_and_leaves_both_records(shell, tmp_path):
     assert before - 1 <= began["at"] <= ended["at"] <= time.time() + 1
 
 
-def test_what_is_made_is_the_groups_too(shell, tmp_path):
+def test_what_is_made_is_the_groups_too(shell: str, tmp_path: Path) -> None:
     area = make_area(tmp_path)
     run(shell, area)
     modes = {name: (area / name).stat().st_mode & 0o777 for name in ("claim", "start", "exit", "log/stdout", "payload")}
     assert modes == {"claim": 0o770, "start": 0o660, "exit": 0o660, "log/stdout": 0o660, "payload": 0o660}
 
 
-def test_a_second_start_runs_nothing(shell, tmp_path):
+def test_a_second_start_runs_nothing(shell: str, tmp_path: Path) -> None:
     area = make_area(tmp_path)
     assert run(shell, area)[0] == 3
     before = record(area)
@@ -106,7 +107,7 @@ def test_a_second_start_runs_nothing(shell, tmp_path):
     assert record(area) == before
 
 
-def test_of_twenty_started_at_once_one_runs(shell, tmp_path):
+def test_of_twenty_started_at_once_one_runs(shell: str, tmp_path: Path) -> None:
     area = make_area(tmp_path)
     processes = [start(shell, area) for _ in range(20)]
     results = [(process.communicate(timeout=30)[1], process.returncode) for process in processes]
@@ -125,7 +126,7 @@ def with_death(text: str, before_line: int) -> str:
     return header + "\n".join([*lines[:before_line], "kill -KILL $$", *lines[before_line:]]) + "\n"
 
 
-def test_it_may_die_before_any_line_and_never_runs_twice(shell, tmp_path):
+def test_it_may_die_before_any_line_and_never_runs_twice(shell: str, tmp_path: Path) -> None:
     """After a death at any place the records tell no lie, and neither a new start nor a revoker makes a second run."""
     deaths = 0
     for line in deadly_lines():
@@ -151,7 +152,7 @@ def test_it_may_die_before_any_line_and_never_runs_twice(shell, tmp_path):
     assert deaths > 40
 
 
-def test_whoever_revokes_first_keeps_the_payload_from_ever_running(shell, tmp_path):
+def test_whoever_revokes_first_keeps_the_payload_from_ever_running(shell: str, tmp_path: Path) -> None:
     area = make_area(tmp_path)
     assert revoke(str(area), TOKEN) == "won"
     status, said = run(shell, area)
@@ -160,7 +161,7 @@ def test_whoever_revokes_first_keeps_the_payload_from_ever_running(shell, tmp_pa
     assert record(area)["start"] is None
 
 
-def test_a_revoker_racing_with_wrappers_wins_or_loses_but_never_both(shell, tmp_path):
+def test_a_revoker_racing_with_wrappers_wins_or_loses_but_never_both(shell: str, tmp_path: Path) -> None:
     for turn in range(10):
         area = make_area(tmp_path / str(turn))
         processes = [start(shell, area) for _ in range(3)]
@@ -171,7 +172,7 @@ def test_a_revoker_racing_with_wrappers_wins_or_loses_but_never_both(shell, tmp_
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR2, signal.SIGXCPU])
-def test_a_signal_to_the_group_ends_the_payload_and_is_recorded(shell, tmp_path, number):
+def test_a_signal_to_the_group_ends_the_payload_and_is_recorded(shell: str, tmp_path: Path, number: int) -> None:
     area = make_area(tmp_path, ["sh", "-c", "echo >up; exec sleep 60"])
     with start(shell, area) as process:
         wait_for(area / "up")
@@ -181,7 +182,7 @@ def test_a_signal_to_the_group_ends_the_payload_and_is_recorded(shell, tmp_path,
     assert record(area)["exit"]["code"] == 128 + number
 
 
-def test_a_payload_that_was_killed_alone_is_recorded(shell, tmp_path):
+def test_a_payload_that_was_killed_alone_is_recorded(shell: str, tmp_path: Path) -> None:
     area = make_area(tmp_path, ["sh", "-c", "echo $$ >up; exec sleep 60"])
     with start(shell, area) as process:
         os.kill(int(wait_for(area / "up")), signal.SIGKILL)
@@ -190,7 +191,7 @@ def test_a_payload_that_was_killed_alone_is_recorded(shell, tmp_path):
     assert record(area)["exit"]["code"] == 137
 
 
-def test_signals_to_the_wrapper_alone_leave_the_payload_in_peace(shell, tmp_path):
+def test_signals_to_the_wrapper_alone_leave_the_payload_in_peace(shell: str, tmp_path: Path) -> None:
     area = make_area(tmp_path, ["sh", "-c", "echo >up; read go <gate; exit 5"])
     os.mkfifo(area / "gate")
     with start(shell, area) as process:
@@ -203,7 +204,7 @@ def test_signals_to_the_wrapper_alone_leave_the_payload_in_peace(shell, tmp_path
     assert record(area)["exit"]["code"] == 5
 
 
-def test_a_killed_wrapper_leaves_a_claim_and_no_exit(shell, tmp_path):
+def test_a_killed_wrapper_leaves_a_claim_and_no_exit(shell: str, tmp_path: Path) -> None:
     area = make_area(tmp_path, ["sh", "-c", "echo >up; read go <gate; echo ran >>payload"])
     os.mkfifo(area / "gate")
     with start(shell, area) as process:
@@ -219,7 +220,7 @@ def test_a_killed_wrapper_leaves_a_claim_and_no_exit(shell, tmp_path):
     assert runs(area) == 1
 
 
-def test_the_payload_has_the_signals_that_the_wrapper_was_given(shell, tmp_path):
+def test_the_payload_has_the_signals_that_the_wrapper_was_given(shell: str, tmp_path: Path) -> None:
     area = make_area(tmp_path, ["cat", "/proc/self/status"])
     run(shell, area)
     masks = dict(line.split(":\t") for line in (area / "log/stdout").read_text().splitlines() if ":\t" in line)
@@ -229,7 +230,7 @@ def test_the_payload_has_the_signals_that_the_wrapper_was_given(shell, tmp_path)
     assert int(masks["SigIgn"], 16) & ours == 0
 
 
-def test_a_start_record_that_cannot_be_written_starts_nothing(shell, tmp_path):
+def test_a_start_record_that_cannot_be_written_starts_nothing(shell: str, tmp_path: Path) -> None:
     """/dev/full stands for the full disk: it opens, and every write fails with ENOSPC."""
     area = make_area(tmp_path)
     (area / "start").symlink_to("/dev/full")
@@ -241,7 +242,7 @@ def test_a_start_record_that_cannot_be_written_starts_nothing(shell, tmp_path):
     assert not (area / "exit").exists()
 
 
-def test_a_start_record_that_does_not_read_back_starts_nothing(shell, tmp_path):
+def test_a_start_record_that_does_not_read_back_starts_nothing(shell: str, tmp_path: Path) -> None:
     """As on a full NFS, where the write itself succeeds and what was written is not there."""
     area = make_area(tmp_path)
     (area / "start").symlink_to("/dev/null")
@@ -249,7 +250,7 @@ def test_a_start_record_that_does_not_read_back_starts_nothing(shell, tmp_path):
     assert runs(area) == 0
 
 
-def test_an_exit_record_that_cannot_be_written_is_said(shell, tmp_path):
+def test_an_exit_record_that_cannot_be_written_is_said(shell: str, tmp_path: Path) -> None:
     area = make_area(tmp_path)
     (area / "exit").symlink_to("/dev/full")
     status, said = run(shell, area)
@@ -258,7 +259,7 @@ def test_an_exit_record_that_cannot_be_written_is_said(shell, tmp_path):
     assert record(area)["exit"] is None
 
 
-def test_a_payload_whose_output_has_no_place_does_not_run(shell, tmp_path):
+def test_a_payload_whose_output_has_no_place_does_not_run(shell: str, tmp_path: Path) -> None:
     area = make_area(tmp_path)
     (area / "log").rmdir()
     assert run(shell, area)[0] == 75
@@ -267,7 +268,7 @@ def test_a_payload_whose_output_has_no_place_does_not_run(shell, tmp_path):
     assert record(area)["exit"]["why"] == "cannot write log/stdout"
 
 
-def test_a_missing_area_is_not_made(shell, tmp_path):
+def test_a_missing_area_is_not_made(shell: str, tmp_path: Path) -> None:
     area = make_area(tmp_path)
     moved = tmp_path / "caf.sh"
     (area / "caf.sh").rename(moved)
@@ -278,7 +279,7 @@ def test_a_missing_area_is_not_made(shell, tmp_path):
     assert not area.exists()
 
 
-def test_an_area_in_which_nothing_can_be_made_is_not_taken_for_a_claimed_one(shell, tmp_path):
+def test_an_area_in_which_nothing_can_be_made_is_not_taken_for_a_claimed_one(shell: str, tmp_path: Path) -> None:
     """Nobody, not even root, makes a folder in /proc."""
     text = script(area="/proc", token=TOKEN, run=490001, job="Job", attempt=1, command=PAYLOAD)
     write(tmp_path, text)
@@ -287,14 +288,14 @@ def test_an_area_in_which_nothing_can_be_made_is_not_taken_for_a_claimed_one(she
     assert "caf: cannot make /proc/claim" in said
 
 
-def test_any_path_and_any_argument_arrive_as_they_are(shell, tmp_path):
+def test_any_path_and_any_argument_arrive_as_they_are(shell: str, tmp_path: Path) -> None:
     words = ["a b", "it's", '"', "$HOME", "`id`", "\\n", "*", "", "-n", "é漢", "two\nlines", "#", "~", "a=b"]
     area = make_area(tmp_path / "a b'c \"d $x `y` é漢 *", ["/usr/bin/printf", "%s|", *words])
     assert run(shell, area)[0] == 0
     assert (area / "log/stdout").read_text() == "".join(f"{word}|" for word in words)
 
 
-def test_an_empty_environment_is_enough(shell, tmp_path):
+def test_an_empty_environment_is_enough(shell: str, tmp_path: Path) -> None:
     area = make_area(tmp_path, ["env"])
     assert run(shell, area, env={})[0] == 0
     lines = (area / "log/stdout").read_text().splitlines()
@@ -302,7 +303,7 @@ def test_an_empty_environment_is_enough(shell, tmp_path):
     assert {"CAF_RUN=490001", "CAF_JOB=Job", "CAF_ATTEMPT=1", f"CAF_TOKEN={TOKEN}"} <= set(lines)
 
 
-def test_the_users_environment_arrives_unchanged(shell, tmp_path):
+def test_the_users_environment_arrives_unchanged(shell: str, tmp_path: Path) -> None:
     mine = {"host": "h", "code": "c", "token": "t", "stat": "s", "PATH": os.environ["PATH"]}
     area = make_area(tmp_path, ["env"])
     run(shell, area, env=mine)
@@ -311,7 +312,7 @@ def test_the_users_environment_arrives_unchanged(shell, tmp_path):
     assert not [line for line in lines if line.startswith("caf_")]
 
 
-def test_options_of_the_shell_in_the_environment_change_nothing(shell, tmp_path):
+def test_options_of_the_shell_in_the_environment_change_nothing(shell: str, tmp_path: Path) -> None:
     area = make_area(tmp_path)
     (area / "exit").touch()
     run(shell, area, env={**os.environ, "SHELLOPTS": "errexit:noclobber:nounset"})
@@ -319,24 +320,27 @@ def test_options_of_the_shell_in_the_environment_change_nothing(shell, tmp_path)
 
 
 @pytest.mark.parametrize(("command", "code"), [(["exit", "0"], 127), (["nosuchprogram"], 127), (["./log"], 126)])
-def test_what_is_no_program_is_recorded_as_the_shell_says_it(shell, tmp_path, command, code):
+def test_what_is_no_program_is_recorded_as_the_shell_says_it(
+    shell: str, tmp_path: Path, command: list[str], code: int
+) -> None:
     """`exit` is a builtin: run as such it would end the wrapper without a record."""
     area = make_area(tmp_path, command)
     assert run(shell, area)[0] == code
     assert record(area)["exit"]["code"] == code
 
 
-def test_the_payload_reads_nothing(shell, tmp_path):
+def test_the_payload_reads_nothing(shell: str, tmp_path: Path) -> None:
     area = make_area(tmp_path, ["cat"])
-    assert run(shell, area, stdin=subprocess.DEVNULL)[0] == 0
+    with open(area / "caf.sh") as text:
+        assert run(shell, area, stdin=text)[0] == 0
     assert (area / "log/stdout").read_text() == ""
 
 
 @pytest.mark.parametrize(
     "change", [{"area": "relative"}, {"command": []}, {"command": [""]}, {"command": ["-c"]}, {"command": ["a\0b"]}]
 )
-def test_a_script_that_no_shell_could_run_is_refused(change):
-    good = {"area": "/a", "token": TOKEN, "run": 1, "job": "Job", "attempt": 1, "command": ["true"]}
+def test_a_script_that_no_shell_could_run_is_refused(change: dict[str, Any]) -> None:
+    good: dict[str, Any] = {"area": "/a", "token": TOKEN, "run": 1, "job": "Job", "attempt": 1, "command": ["true"]}
     assert script(**good).startswith("#!/bin/sh\n")
     with pytest.raises(PreparationError):
         script(**good | change)

@@ -1,122 +1,16 @@
-"""A real state folder: runs absorbed from a snapshot, jobs made of them and moved, all by caf.store's own functions."""
+"""Sites for the command line: one with a configuration only, one with runs and jobs."""
 
-import json
-import sqlite3
-import subprocess
-import sys
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from hashlib import sha256
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from caf.cli import main as command
-from caf.config import parse
-from caf.domain.discovery import Rules
 from caf.domain.jobs import Result, State
-from caf.domain.runs import SECOND
-from caf.sources import snapshot
-from caf.store import configurations, discovery, duties, jobs
-from caf.store.database import connect
-
-NOW = 1_700_000_000.0
-HOSTILE = "Phys\x1b[31mics\u202e\n"
-RAMP, D3PD = "LArL1CaloRampMaker", "L1CaloCalibD3PD"
-CONFIGURATION = """
-[source]
-replicas = ["cool/*.db"]
-
-[[corrections]]
-runs = "490002"
-set = { gain_strategy = "CalibGainsEt" }
-reason = "it was not written that day"
-
-[listeners.Scan]
-first_run = 490001
-min_events = 1700
-match = { run_type = "LarCalibL1Calo", gain_strategy = ["CalibGainsEt", "GainOneOvEmbFcalHighEta"], end = { known = true } }
-
-[listeners.Standalone]
-match = { run_type = { contains = "Phys" }, tier0_tag = { not_in = ["L1CaloEnergyScan"] } }
-
-[jobs.LArL1CaloRampMaker]
-listeners = ["Scan"]
-command = ["true"]
-
-[jobs.L1CaloCalibD3PD]
-listeners = ["Scan", "Standalone"]
-validate = true
-command = ["true"]
-
-[batch]
-slots = 2
-"""
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What a command printed, and how it ended."""
-
-    status: int
-    out: str
-    err: str
-
-    def json(self) -> Any:
-        """Read what it printed."""
-        return json.loads(self.out)
-
-
-class Site:
-    """A folder with listeners.toml and state/caf.db, and the command line as it is typed there."""
-
-    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-        self.folder = folder
-        self.config = folder / "listeners.toml"
-        self.state = folder / "state"
-        self._patch, self._capsys = monkeypatch, capsys
-
-    def caf(self, *words: str) -> Answer:
-        """Type a command."""
-        self._patch.setattr(sys, "argv", ["caf", *words])
-        self._capsys.readouterr()
-        with pytest.raises(SystemExit) as end:
-            command.main()
-        out, err = self._capsys.readouterr()
-        assert "Traceback" not in out + err
-        return Answer(int(end.value.code or 0), out, err)
-
-    def python(self, *words: str, before: str = "") -> "subprocess.CompletedProcess[str]":
-        """Type a command in a fresh interpreter, after some code."""
-        code = f"import sys; sys.argv[0] = 'caf'\n{before}\nfrom caf.cli.main import main\nmain()"
-        top = str(Path(__file__).parents[2])
-        return subprocess.run(
-            [sys.executable, "-c", code, *words],
-            cwd=self.folder,
-            env={"PYTHONPATH": top, "PATH": "/usr/bin:/bin"},
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
-
-    def open(self) -> sqlite3.Connection:
-        """Open the database as the supervisor does."""
-        self.state.mkdir(exist_ok=True)
-        return connect(self.state / "caf.db", create=True)
-
-    def area(self, run: int, job: str, attempt: int = 1) -> Path:
-        """Make an attempt's working area."""
-        area = self.folder / "work" / f"{run}_{job}" / str(attempt)
-        (area / "log").mkdir(parents=True)
-        return area
+from caf.store import duties
+from tests.cli.pretend import CONFIGURATION, HOSTILE, NOW, RAMP, RUNS, Site, absorb, move
 
 
 @pytest.fixture
-def empty(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Iterator[Site]:
+def empty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Site:
     """A site that has a configuration, and nothing else yet."""
     for name in ("CAF_CONFIG", "CAF_STATE", "CAF_DEBUG", "SUDO_USER"):
         monkeypatch.delenv(name, raising=False)
@@ -126,94 +20,22 @@ def empty(
     return site
 
 
-def a_run(number: int, **given: Any) -> dict[str, Any]:
-    """Give a snapshot's row of a run that Scan takes."""
-    start = 1_699_990_000 * SECOND + number
-    row = {
-        "run": number,
-        "run_type": "LarCalibL1Calo",
-        "partition": "L1CaloCombined",
-        "detector_mask": f"{0x7C00000000:032x}",
-        "recorded": 1,
-        "start": start,
-        "end": start + 600 * SECOND,
-        "stored_events": 2000,
-        "tier0_tag": "L1CaloEnergyScan",
-        "gain_strategy": "CalibGainsEt",
-        "extra": json.dumps({"timing_regime": "late"}),
-    }
-    return row | given
-
-
-RUNS = (
-    a_run(490001),
-    a_run(490002, gain_strategy="Nonsense", stored_events=12),
-    a_run(490003, end=None),
-    a_run(490004, run_type=HOSTILE, partition="tel\x07l", tier0_tag="", extra=None),
-    a_run(490005, run_type="cismono", notes=json.dumps({"tier0_tag": {"final": False, "from": 490001}})),
-    a_run(490006),
-    a_run(490010),
-)
-
-
-def absorb(conn: sqlite3.Connection, folder: Path, runs: tuple[dict[str, Any], ...], now: float) -> int:
-    """Do what a round of discover does."""
-    path = folder / "snapshot.db"
-    written = snapshot.create(str(path))
-    for row in runs:
-        names = ", ".join(f'"{name}"' for name in row)
-        written.execute(f"INSERT INTO run ({names}) VALUES ({', '.join('?' * len(row))})", tuple(row.values()))
-    written.close()
-    configuration = parse(CONFIGURATION, folder / "listeners.toml")
-    number = configurations.keep(
-        conn, CONFIGURATION, sha256(CONFIGURATION.encode()).hexdigest(), str(configuration.path), now
-    )
-    rules = Rules(
-        number, configuration.listeners_in_force(), configuration.corrections_in_force(), int(86_400 * SECOND)
-    )
-    discovery.attach(conn, str(path))
-    discovery.absorb(conn, rules, -1, 1000, now, int(now * SECOND))
-    discovery.detach(conn)
-    discovery.keep_source(conn, {}, [], [], int(now * SECOND), now)
-    due = jobs.due_runs(conn)
-    new = [
-        jobs.NewJob(
-            row["run"],
-            name,
-            row["listener"],
-            waits="the job asks for validation"
-            if configuration.jobs[name].needs_validation
-            else ("12 of 1700 events: a person must validate it" if row["needs_validation"] else None),
-        )
-        for row in due
-        for name in configuration.jobs_for(row["listener"])
-    ]
-    jobs.make(conn, number, new, [row["run"] for row in due], now)
-    return number
-
-
-Move = Callable[..., None]
-
-
-def move(conn: sqlite3.Connection, run: int, job: str, *states: State, **last: Any) -> None:
-    """Take a job along legal states, as the organise duty does; `last` belongs to the last change."""
-    for place, target in enumerate(states):
-        row = jobs.find(conn, run, job)
-        if target is State.SUBMITTING:
-            jobs.claim_tokens(conn, [row["id"]], NOW)
-            continue
-        more: dict[str, Any] = {"why": "as it goes"} | (last if place == len(states) - 1 else {})
-        change = jobs.Change(row["id"], State(row["state"]), row["attempt"], target, **more)
-        assert jobs.apply(conn, [change], more.pop("now", NOW)) == [True]
-
-
 @pytest.fixture
 def site(empty: Site) -> Site:
     """A site with runs of every status and jobs in many states."""
     conn = empty.open()
     absorb(conn, empty.folder, RUNS, NOW)
     s = State
-    move(conn, 490001, RAMP, s.PREPARED, s.SUBMITTING, s.RUNNING, sets={"batch_id": "4711"}, attempt_sets={"node": "b7", "started": NOW})
+    move(
+        conn,
+        490001,
+        RAMP,
+        s.PREPARED,
+        s.SUBMITTING,
+        s.RUNNING,
+        sets={"batch_id": "4711"},
+        attempt_sets={"node": "b7", "started": NOW},
+    )
     move(conn, 490006, RAMP, s.PREPARED, s.SUBMITTING, s.RUNNING, s.FINISHED)
     move(conn, 490006, RAMP, s.FAILED, why=f"exit code 1; the log ends: {HOSTILE}", result=Result.EXIT_CODE)
     move(conn, 490010, RAMP, s.PREPARED)

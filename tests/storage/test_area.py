@@ -5,6 +5,8 @@ import hashlib
 import json
 import os
 import stat
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,7 +16,7 @@ from caf.storage.area import prepare, write_script
 
 
 @pytest.fixture
-def request_(tmp_path):
+def request_(tmp_path: Path) -> dict[str, Any]:
     templates = tmp_path / "templates"
     templates.mkdir()
     (templates / "launcher.sh").write_text("#!/bin/sh\n# run #RUN_NUMBER# ##\nexec athena #JOB_CONFIGURATION_LOCAL#\n")
@@ -42,19 +44,19 @@ def request_(tmp_path):
 
 
 @pytest.fixture
-def area(request_, tmp_path):
+def area(request_: dict[str, Any], tmp_path: Path) -> Path:
     return tmp_path / "work" / "490001_Ramp" / "1"
 
 
-def names(folder):
+def names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
 
-def mode(path):
+def mode(path: Path) -> int:
     return stat.S_IMODE(path.stat().st_mode)
 
 
-def test_an_area_is_made_with_folders_templates_and_facts(request_, area, tmp_path):
+def test_an_area_is_made_with_folders_templates_and_facts(request_: dict[str, Any], area: Path, tmp_path: Path) -> None:
     answer = prepare(request_)
     launcher = tmp_path / "templates" / "launcher.sh"
     assert answer["area"] == str(area)
@@ -72,7 +74,7 @@ def test_an_area_is_made_with_folders_templates_and_facts(request_, area, tmp_pa
     assert (facts["database_id"], facts["job_id"], facts["attempt"]) == ("0123abcd", 7, 1)
 
 
-def test_the_group_may_use_it_and_others_may_not(request_, area):
+def test_the_group_may_use_it_and_others_may_not(request_: dict[str, Any], area: Path) -> None:
     before = os.umask(0o022)
     try:
         prepare(request_)
@@ -85,13 +87,13 @@ def test_the_group_may_use_it_and_others_may_not(request_, area):
     assert mode(area / "job.json") == 0o660
 
 
-def test_a_set_group_id_is_inherited(request_, area, tmp_path):
+def test_a_set_group_id_is_inherited(request_: dict[str, Any], area: Path, tmp_path: Path) -> None:
     (tmp_path / "work").chmod(0o2770)
     prepare(request_)
     assert mode(area / "root") == 0o2770
 
 
-def test_an_attempt_that_was_never_submitted_is_made_anew(request_, area, tmp_path):
+def test_an_attempt_that_was_never_submitted_is_made_anew(request_: dict[str, Any], area: Path, tmp_path: Path) -> None:
     prepare(request_)
     (area / "left").touch()
     (tmp_path / "templates" / "Ramp.py").write_text("new\n")
@@ -101,7 +103,7 @@ def test_an_attempt_that_was_never_submitted_is_made_anew(request_, area, tmp_pa
     assert names(area.parent) == ["1"]
 
 
-def test_what_a_crash_left_beside_it_is_removed_but_nothing_else(request_, area):
+def test_what_a_crash_left_beside_it_is_removed_but_nothing_else(request_: dict[str, Any], area: Path) -> None:
     for name in (".1.0000", ".1.0000.old", ".10.0000", "10"):
         (area.parent / name / "config").mkdir(parents=True)
     prepare(request_)
@@ -109,7 +111,7 @@ def test_what_a_crash_left_beside_it_is_removed_but_nothing_else(request_, area)
 
 
 @pytest.mark.parametrize("used", ["claim", "caf.sh"])
-def test_a_used_attempt_is_never_used_again(request_, area, used):
+def test_a_used_attempt_is_never_used_again(request_: dict[str, Any], area: Path, used: str) -> None:
     prepare(request_)
     (area / used).mkdir()
     with pytest.raises(PreparationError, match=r"never used again.*caf jobs reset 490001 Ramp$"):
@@ -118,7 +120,9 @@ def test_a_used_attempt_is_never_used_again(request_, area, used):
 
 
 @pytest.mark.parametrize(("key", "value"), [("database_id", "ffff"), ("job_id", 8)])
-def test_anothers_area_is_shown_and_left_alone(request_, area, key, value):
+def test_anothers_area_is_shown_and_left_alone(
+    request_: dict[str, Any], area: Path, key: str, value: str | int
+) -> None:
     prepare(request_)
     before = (area / "job.json").read_bytes()
     with pytest.raises(PreparationError, match="belongs to job 7, attempt 1, of database 0123abcd"):
@@ -127,7 +131,9 @@ def test_anothers_area_is_shown_and_left_alone(request_, area, key, value):
 
 
 @pytest.mark.parametrize("facts", [None, "", "[]", "{", '{"a": 1}'])
-def test_a_folder_that_says_not_whose_it_is_is_left_alone(request_, area, facts):
+def test_a_folder_that_says_not_whose_it_is_is_left_alone(
+    request_: dict[str, Any], area: Path, facts: str | None
+) -> None:
     area.mkdir(parents=True)
     if facts is not None:
         (area / "job.json").write_text(facts)
@@ -136,7 +142,9 @@ def test_a_folder_that_says_not_whose_it_is_is_left_alone(request_, area, facts)
     assert names(area.parent) == ["1"]
 
 
-def test_everything_wrong_with_the_templates_is_said_at_once_and_nothing_is_left(request_, area, tmp_path):
+def test_everything_wrong_with_the_templates_is_said_at_once_and_nothing_is_left(
+    request_: dict[str, Any], area: Path, tmp_path: Path
+) -> None:
     (tmp_path / "templates" / "launcher.sh").write_text("#RUN_NUMBR#\n")
     (tmp_path / "templates" / "Ramp.py").write_bytes(b"ok\nLatin-1: \xe4\n")
     with pytest.raises(PreparationError) as caught:
@@ -150,14 +158,16 @@ def test_everything_wrong_with_the_templates_is_said_at_once_and_nothing_is_left
     assert names(area.parent) == []
 
 
-def test_a_template_in_a_folder_keeps_its_folder(request_, area, tmp_path):
+def test_a_template_in_a_folder_keeps_its_folder(request_: dict[str, Any], area: Path, tmp_path: Path) -> None:
     (tmp_path / "templates" / "sub").mkdir()
     (tmp_path / "templates" / "sub" / "x.py").write_text("#RUN_TYPE#")
     prepare(request_ | {"files": ["launcher.sh", "sub/x.py"]})
     assert (area / "config" / "sub" / "x.py").read_text() == "LarCalibL1Calo"
 
 
-def test_a_command_that_may_not_be_executed_names_the_template(request_, area, tmp_path):
+def test_a_command_that_may_not_be_executed_names_the_template(
+    request_: dict[str, Any], area: Path, tmp_path: Path
+) -> None:
     (tmp_path / "templates" / "launcher.sh").chmod(0o644)
     with pytest.raises(PreparationError, match=f"chmod \\+x {tmp_path}/templates/launcher.sh$"):
         prepare(request_)
@@ -165,18 +175,18 @@ def test_a_command_that_may_not_be_executed_names_the_template(request_, area, t
 
 
 @pytest.mark.parametrize("program", ["config/none.sh", "../1/config/launcher.sh", "config/../../x"])
-def test_a_command_that_the_area_does_not_hold_is_refused(request_, program):
+def test_a_command_that_the_area_does_not_hold_is_refused(request_: dict[str, Any], program: str) -> None:
     with pytest.raises(PreparationError, match="not in the working area"):
         prepare(request_ | {"command": [program]})
 
 
 @pytest.mark.parametrize("program", ["./config/launcher.sh", "athena", "/opt/bin/athena"])
-def test_other_commands_are_looked_for_on_the_node_only(request_, area, program):
+def test_other_commands_are_looked_for_on_the_node_only(request_: dict[str, Any], area: Path, program: str) -> None:
     prepare(request_ | {"command": [program]})
     assert area.exists()
 
 
-def test_raw_files_with_odd_bytes_in_their_names_arrive(request_, area):
+def test_raw_files_with_odd_bytes_in_their_names_arrive(request_: dict[str, Any], area: Path) -> None:
     path = os.fsdecode(b"/raw/\xff.RAW")
     request = request_ | {"files": ["launcher.sh", "raw.txt"], "inputs": [{"path": path, "size": 1}]}
     with open(os.path.join(request["templates"], "raw.txt"), "w") as file:
@@ -185,18 +195,20 @@ def test_raw_files_with_odd_bytes_in_their_names_arrive(request_, area):
     assert (area / "config" / "raw.txt").read_bytes() == b"'/raw/\xff.RAW'"
 
 
-def test_a_missing_work_folder_is_not_made(request_, tmp_path):
+def test_a_missing_work_folder_is_not_made(request_: dict[str, Any], tmp_path: Path) -> None:
     """It may be a file system that is not mounted."""
     (tmp_path / "work").rmdir()
     with pytest.raises(StorageError, match=r"cannot prepare .*: No such file or directory"):
         prepare(request_)
 
 
-def test_a_full_disk_leaves_nothing_and_is_worth_another_try(request_, area, monkeypatch):
+def test_a_full_disk_leaves_nothing_and_is_worth_another_try(
+    request_: dict[str, Any], area: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The third write fails, as the kernel would do it; /dev/full does not let folders be made in it."""
     written = []
 
-    def write(path, data, mode):
+    def write(path: Path, data: bytes, mode: int) -> None:
         written.append(path)
         if len(written) == 3:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
@@ -210,7 +222,7 @@ def test_a_full_disk_leaves_nothing_and_is_worth_another_try(request_, area, mon
     assert names(area.parent) == []
 
 
-def test_a_script_is_put_in_place_whole_and_executable(request_, area):
+def test_a_script_is_put_in_place_whole_and_executable(request_: dict[str, Any], area: Path) -> None:
     prepare(request_)
     write_script(str(area), "#!/bin/sh\nexit 0\n")
     write_script(str(area), "#!/bin/sh\nexit 1\n")
@@ -219,6 +231,6 @@ def test_a_script_is_put_in_place_whole_and_executable(request_, area):
     assert [name for name in names(area) if name.startswith(".")] == []
 
 
-def test_a_script_for_an_area_that_is_not_there_is_an_error(tmp_path):
+def test_a_script_for_an_area_that_is_not_there_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(StorageError, match=r"cannot write .*/none/caf.sh: No such file"):
         write_script(str(tmp_path / "none"), "")

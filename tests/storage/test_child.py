@@ -6,7 +6,9 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 import anyio
 import pytest
@@ -50,10 +52,10 @@ async def until_dead(pid: int) -> None:
         await asyncio.sleep(0.005)
 
 
-def with_child(test, **options):
+def with_child(test: Callable[[FileChild], Awaitable[None]], **options: Any) -> None:
     """Run a test with a child, and see that nothing of it is left."""
 
-    async def main():
+    async def main() -> None:
         async with FileChild(CALLS, **options) as child:
             await test(child)
             last = child.pid
@@ -62,8 +64,8 @@ def with_child(test, **options):
     asyncio.run(main())
 
 
-def test_calls_are_answered_by_one_process_of_its_own_session():
-    async def test(child):
+def test_calls_are_answered_by_one_process_of_its_own_session() -> None:
+    async def test(child: FileChild) -> None:
         assert child.pid is None
         pid = await child.call("pid", timeout=20)
         assert pid == child.pid != os.getpid()
@@ -74,8 +76,8 @@ def test_calls_are_answered_by_one_process_of_its_own_session():
     with_child(test)
 
 
-def test_arguments_go_by_position_or_by_name():
-    async def test(child):
+def test_arguments_go_by_position_or_by_name() -> None:
+    async def test(child: FileChild) -> None:
         assert await child.call("join", "a", "b", timeout=20) == "a/b"
         assert await child.call("expand", pattern="{run}", run=7, timeout=20) == "7"
         with pytest.raises(TypeError, match="not both"):
@@ -84,8 +86,8 @@ def test_arguments_go_by_position_or_by_name():
     with_child(test)
 
 
-def test_many_calls_at_once_keep_their_answers_apart():
-    async def test(child):
+def test_many_calls_at_once_keep_their_answers_apart() -> None:
+    async def test(child: FileChild) -> None:
         numbers = range(50)
         answers = await asyncio.gather(*(child.call("repeat", n, 2, timeout=20) for n in numbers))
         assert answers == [2 * n for n in numbers]
@@ -93,9 +95,14 @@ def test_many_calls_at_once_keep_their_answers_apart():
     with_child(test)
 
 
-def test_a_batch_has_a_result_or_an_error_for_each():
-    async def test(child):
-        calls = [("join", ["a", "b"]), ("expand", ["{x}", 1]), ("nosuch", []), ("repeat", [3, 4])]
+def test_a_batch_has_a_result_or_an_error_for_each() -> None:
+    async def test(child: FileChild) -> None:
+        calls: list[tuple[str, list[Any]]] = [
+            ("join", ["a", "b"]),
+            ("expand", ["{x}", 1]),
+            ("nosuch", []),
+            ("repeat", [3, 4]),
+        ]
         first, second, third, fourth = await child.many(calls, timeout=20)
         assert (first, fourth) == ("a/b", 12)
         assert isinstance(second, PreparationError)
@@ -105,23 +112,23 @@ def test_a_batch_has_a_result_or_an_error_for_each():
     with_child(test)
 
 
-def test_errors_arrive_as_what_they_were(tmp_path):
-    async def test(child):
+def test_errors_arrive_as_what_they_were(tmp_path: Path) -> None:
+    async def test(child: FileChild) -> None:
         with pytest.raises(PreparationError, match=r"^t:1: unknown tag #A#$") as caught:
             await child.call("render", "#A#", {}, "t", timeout=20)
         assert not caught.value.transient
-        with pytest.raises(StorageError, match="cannot write") as caught:
+        with pytest.raises(StorageError, match="cannot write") as other:
             await child.call("write_script", str(tmp_path / "none"), "", timeout=20)
-        assert type(caught.value) is StorageError
+        assert type(other.value) is StorageError
 
     with_child(test)
 
 
-def test_a_transient_error_arrives_as_such():
+def test_a_transient_error_arrives_as_such() -> None:
     """A process's memory at address 0 is a regular file whose reading fails with EIO."""
     request = {"area": "/proc/self", "log": "mem", "log_has": ["x"], "log_lacks": [], "outputs": []}
 
-    async def test(child):
+    async def test(child: FileChild) -> None:
         with pytest.raises(StorageError, match=r"cannot read .*/mem: Input/output error") as caught:
             await child.call("inspect", request, timeout=20)
         assert caught.value.transient
@@ -130,8 +137,8 @@ def test_a_transient_error_arrives_as_such():
 
 
 @pytest.mark.parametrize(("name", "args"), [("repeat", ["a", "b"]), ("nosuch", []), ("set", []), ("inspect", [{}])])
-def test_a_fault_in_a_call_is_an_error_and_costs_nothing(name, args):
-    async def test(child):
+def test_a_fault_in_a_call_is_an_error_and_costs_nothing(name: str, args: list[Any]) -> None:
+    async def test(child: FileChild) -> None:
         pid = await child.call("pid", timeout=20)
         with pytest.raises(StorageError, match=r"fault in caf at .*Error: "):
             await child.call(name, *args, timeout=20)
@@ -140,8 +147,8 @@ def test_a_fault_in_a_call_is_an_error_and_costs_nothing(name, args):
     with_child(test)
 
 
-def test_a_call_that_takes_too_long_is_given_up_and_the_child_replaced():
-    async def test(child):
+def test_a_call_that_takes_too_long_is_given_up_and_the_child_replaced() -> None:
+    async def test(child: FileChild) -> None:
         pid = await child.call("pid", timeout=20)
         with pytest.raises(StorageTimeout, match=r"sleep was not done within 0\.05 s") as caught:
             await child.call("sleep", 60, timeout=0.05)
@@ -153,8 +160,8 @@ def test_a_call_that_takes_too_long_is_given_up_and_the_child_replaced():
     with_child(test)
 
 
-def test_the_childs_own_processes_end_with_it(tmp_path):
-    async def test(child):
+def test_the_childs_own_processes_end_with_it(tmp_path: Path) -> None:
+    async def test(child: FileChild) -> None:
         with pytest.raises(StorageTimeout):
             await child.call("shell", ["sh", "-c", f"echo $$ >{tmp_path}/pid; sleep 60; :"], timeout=1)
         await until_dead(int((tmp_path / "pid").read_text()))
@@ -162,8 +169,8 @@ def test_the_childs_own_processes_end_with_it(tmp_path):
     with_child(test)
 
 
-def test_waiting_for_ones_turn_does_not_count_as_ones_time():
-    async def test(child):
+def test_waiting_for_ones_turn_does_not_count_as_ones_time() -> None:
+    async def test(child: FileChild) -> None:
         await child.call("pid", timeout=20)
         slow = asyncio.create_task(child.call("sleep", 0.5, timeout=20))
         await asyncio.sleep(0)
@@ -176,8 +183,8 @@ def test_waiting_for_ones_turn_does_not_count_as_ones_time():
 @pytest.mark.parametrize(
     ("name", "args", "how"), [("leave", [3], "exit status 3"), ("kill", [0, signal.SIGKILL], r"signal 9 \(SIGKILL\)")]
 )
-def test_a_child_that_dies_in_a_call_is_replaced(name, args, how):
-    async def test(child):
+def test_a_child_that_dies_in_a_call_is_replaced(name: str, args: list[Any], how: str) -> None:
+    async def test(child: FileChild) -> None:
         pid = await child.call("pid", timeout=20)
         with pytest.raises(StorageError, match=f"file child ended during {name}: {how}") as caught:
             await child.call(name, *args, timeout=20)
@@ -187,8 +194,8 @@ def test_a_child_that_dies_in_a_call_is_replaced(name, args, how):
     with_child(test)
 
 
-def test_a_child_that_died_between_calls_is_replaced_without_an_error():
-    async def test(child):
+def test_a_child_that_died_between_calls_is_replaced_without_an_error() -> None:
+    async def test(child: FileChild) -> None:
         pid = await child.call("pid", timeout=20)
         os.kill(pid, signal.SIGKILL)
         await until_dead(pid)
@@ -197,8 +204,8 @@ def test_a_child_that_died_between_calls_is_replaced_without_an_error():
     with_child(test)
 
 
-def test_a_cancelled_call_leaves_the_child_usable():
-    async def test(child):
+def test_a_cancelled_call_leaves_the_child_usable() -> None:
+    async def test(child: FileChild) -> None:
         pid = await child.call("pid", timeout=20)
         task = asyncio.create_task(child.call("sleep", 60, timeout=90))
         await asyncio.sleep(0.02)
@@ -212,8 +219,8 @@ def test_a_cancelled_call_leaves_the_child_usable():
     with_child(test)
 
 
-def test_cancelling_at_any_moment_never_gives_an_answer_to_the_wrong_call():
-    async def test(child):
+def test_cancelling_at_any_moment_never_gives_an_answer_to_the_wrong_call() -> None:
+    async def test(child: FileChild) -> None:
         for number in range(60):
             task = asyncio.create_task(child.call("repeat", number, 1, timeout=20))
             for _ in range(number % 12):
@@ -226,8 +233,8 @@ def test_cancelling_at_any_moment_never_gives_an_answer_to_the_wrong_call():
     with_child(test)
 
 
-def test_a_scope_of_anyio_cancels_it_like_any_other_task():
-    async def test(child):
+def test_a_scope_of_anyio_cancels_it_like_any_other_task() -> None:
+    async def test(child: FileChild) -> None:
         await child.call("pid", timeout=20)
         with anyio.move_on_after(0.05) as scope:
             await child.call("sleep", 60, timeout=90)
@@ -237,31 +244,33 @@ def test_a_scope_of_anyio_cancels_it_like_any_other_task():
     with_child(test)
 
 
-def test_leaving_while_being_cancelled_leaves_no_process():
-    async def main():
+def test_leaving_while_being_cancelled_leaves_no_process() -> None:
+    async def main() -> None:
         async with FileChild(CALLS) as child:
             pids.append(await child.call("pid", timeout=20))
             await child.call("sleep", 60, timeout=90)
 
-    async def outer():
+    async def outer() -> None:
         with anyio.move_on_after(0.3):
             await main()
 
-    pids = []
+    pids: list[int] = []
     asyncio.run(outer())
     assert not alive(pids[0])
 
 
-def test_a_child_that_does_not_die_is_abandoned_and_counted_while_another_serves(monkeypatch):
+def test_a_child_that_does_not_die_is_abandoned_and_counted_while_another_serves(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """It is stopped instead of killed, and so neither answers nor dies, like one that waits for a dead NFS server."""
 
-    def stop(process):
+    def stop(process: subprocess.Popen[bytes]) -> None:
         if process.poll() is None:
             os.kill(process.pid, signal.SIGSTOP)
 
-    async def test(child):
+    async def test(child: FileChild) -> None:
         pid = await child.call("pid", timeout=20)
-        with pytest.raises(StorageTimeout, match="1 such processes cannot be killed"):
+        with pytest.raises(StorageTimeout, match=r"its process cannot be killed \(1 by now\)"):
             await child.call("sleep", 60, timeout=0.05)
         assert child.abandoned == 1
         assert await child.call("pid", timeout=20) != pid
@@ -273,16 +282,16 @@ def test_a_child_that_does_not_die_is_abandoned_and_counted_while_another_serves
     with_child(test, death=0.05)
 
 
-def test_an_answer_may_be_large_and_so_may_a_request():
-    async def test(child):
+def test_an_answer_may_be_large_and_so_may_a_request() -> None:
+    async def test(child: FileChild) -> None:
         assert await child.call("repeat", "x", 20_000_000, timeout=60) == "x" * 20_000_000
         assert await child.call("repeat", "é" * 1_000_000, 1, timeout=60) == "é" * 1_000_000
 
     with_child(test)
 
 
-def test_an_answer_beyond_all_reason_is_an_error(monkeypatch):
-    async def test(child):
+def test_an_answer_beyond_all_reason_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test(child: FileChild) -> None:
         with pytest.raises(StorageError, match="answer to repeat is longer than 1000 bytes"):
             await child.call("repeat", "x", 10_000_000, timeout=60)
         assert await child.call("repeat", "x", 3, timeout=20) == "xxx"
@@ -291,11 +300,11 @@ def test_an_answer_beyond_all_reason_is_an_error(monkeypatch):
     with_child(test)
 
 
-def test_names_with_odd_bytes_arrive_as_they_are(tmp_path):
+def test_names_with_odd_bytes_arrive_as_they_are(tmp_path: Path) -> None:
     odd = os.fsdecode(os.fsencode(str(tmp_path)) + b"/\xff\xe9")
     os.mkdir(odd)
 
-    async def test(child):
+    async def test(child: FileChild) -> None:
         (answer,) = await child.call("records", [odd], timeout=20)
         assert answer["exists"]
         assert await child.call("join", odd, "x", timeout=20) == f"{odd}/x"
@@ -303,8 +312,8 @@ def test_names_with_odd_bytes_arrive_as_they_are(tmp_path):
     with_child(test)
 
 
-def test_what_a_library_prints_does_not_disturb_the_answers(capfd):
-    async def test(child):
+def test_what_a_library_prints_does_not_disturb_the_answers(capfd: pytest.CaptureFixture[str]) -> None:
+    async def test(child: FileChild) -> None:
         assert await child.call("print", "chatter", timeout=20) is None
         assert await child.call("join", "a", "b", timeout=20) == "a/b"
 
@@ -313,8 +322,8 @@ def test_what_a_library_prints_does_not_disturb_the_answers(capfd):
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_signals_meant_for_the_supervisor_do_not_end_it(number):
-    async def test(child):
+def test_signals_meant_for_the_supervisor_do_not_end_it(number: int) -> None:
+    async def test(child: FileChild) -> None:
         pid = await child.call("pid", timeout=20)
         os.kill(pid, number)
         assert await child.call("pid", timeout=20) == pid
@@ -322,12 +331,12 @@ def test_signals_meant_for_the_supervisor_do_not_end_it(number):
     with_child(test)
 
 
-def test_it_dies_with_its_supervisor():
+def test_it_dies_with_its_supervisor() -> None:
     """Killed without any chance to say good-bye."""
     program = """
 import asyncio, os, signal, sys
 from caf.storage.child import FileChild
-async def main():
+async def main() -> None:
     child = FileChild({"pid": "os:getpid"})
     print(await child.call("pid", timeout=20), flush=True)
     os.kill(os.getpid(), signal.SIGKILL)
@@ -339,7 +348,7 @@ asyncio.run(main())
     asyncio.run(until_dead(int(done.stdout)))
 
 
-def test_its_own_side_imports_little():
+def test_its_own_side_imports_little() -> None:
     """Start-up is paid again after each time-out."""
     program = "import runpy, sys; sys.argv[1:] = ['{}']; runpy.run_path(%r, run_name='__main__'); print(*sys.modules)"
     done = subprocess.run(

@@ -1,6 +1,8 @@
 """What an ended attempt has left."""
 
 import os
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,19 +14,19 @@ GOOD = 'leaving with code 0: "successful run"'
 
 
 @pytest.fixture
-def area(tmp_path):
+def area(tmp_path: Path) -> Path:
     area = tmp_path / "area"
     for name in ("log", "root"):
         (area / name).mkdir(parents=True)
     return area
 
 
-def look(area, **changes):
+def look(area: Path, **changes: Any) -> dict[str, Any]:
     request = {"area": str(area), "log": "log/athena.log", "log_has": [GOOD], "log_lacks": ["FATAL"], "outputs": []}
     return inspect(request | changes)
 
 
-def test_a_good_attempt_lacks_nothing(area):
+def test_a_good_attempt_lacks_nothing(area: Path) -> None:
     (area / "log/athena.log").write_text(f"hello\n{GOOD}\n")
     (area / "root/a.root").write_text("x")
     (area / "pool").mkdir()
@@ -39,7 +41,7 @@ def test_a_good_attempt_lacks_nothing(area):
     }
 
 
-def test_what_is_missing_empty_or_forbidden_is_told_apart(area):
+def test_what_is_missing_empty_or_forbidden_is_told_apart(area: Path) -> None:
     (area / "log/athena.log").write_text("py FATAL out of luck\n")
     (area / "root/empty.root").touch()
     (area / "root/folder").mkdir()
@@ -49,25 +51,25 @@ def test_what_is_missing_empty_or_forbidden_is_told_apart(area):
     assert answer["empty"] == ["root/empty.root", "root/folder"]
 
 
-def test_a_missing_log_is_not_a_log_without_the_text(area):
+def test_a_missing_log_is_not_a_log_without_the_text(area: Path) -> None:
     (area / "log/stderr").write_text("sh: athena: not found\n")
     answer = look(area)
     assert (answer["missing_log"], answer["log_lacks"], answer["log_holds"]) == (True, [GOOD], [])
     assert answer["tail"] == "sh: athena: not found"
 
 
-def test_without_a_log_of_its_own_the_standard_output_is_read(area):
+def test_without_a_log_of_its_own_the_standard_output_is_read(area: Path) -> None:
     (area / "log/stdout").write_text(GOOD)
     assert look(area, log=None)["log_lacks"] == []
 
 
 @pytest.mark.parametrize("before", [CHUNK - 1, CHUNK - 20, CHUNK, CHUNK - len(GOOD), 2 * CHUNK - 5, 0])
-def test_a_text_is_found_wherever_the_pieces_end(area, before):
+def test_a_text_is_found_wherever_the_pieces_end(area: Path, before: int) -> None:
     (area / "log/athena.log").write_bytes(b"x" * before + GOOD.encode() + b"y" * 100)
     assert look(area)["log_lacks"] == []
 
 
-def test_every_split_of_a_text_is_found(area, monkeypatch):
+def test_every_split_of_a_text_is_found(area: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(inspect_module, "CHUNK", 7)
     for before in range(30):
         (area / "log/athena.log").write_bytes(b"." * before + b"abcdefghij" + b"." * 3)
@@ -75,18 +77,18 @@ def test_every_split_of_a_text_is_found(area, monkeypatch):
         assert (answer["log_lacks"], answer["log_holds"]) == (["abcdefghik"], ["hij"])
 
 
-def test_text_is_compared_as_bytes_in_a_log_of_any_encoding(area):
+def test_text_is_compared_as_bytes_in_a_log_of_any_encoding(area: Path) -> None:
     (area / "log/athena.log").write_bytes(b"\xff\xfe Gr\xc3\xbc\xc3\x9fe \xff\n")
     assert look(area, log_has=["Grüße"])["log_lacks"] == []
 
 
-def test_the_tail_prefers_lines_that_tell(area):
+def test_the_tail_prefers_lines_that_tell(area: Path) -> None:
     lines = ["ERROR first", "ERROR a", "fine", "Traceback (most recent call last)", "ok", "some error", "bye", ""]
     (area / "log/athena.log").write_text("\n".join(lines))
     assert look(area)["tail"] == "ERROR a\nTraceback (most recent call last)\nsome error"
 
 
-def test_the_tail_is_short_and_fit_for_a_terminal(area):
+def test_the_tail_is_short_and_fit_for_a_terminal(area: Path) -> None:
     text = "\x1b[31mERROR\x1b[0m \x07one\ttwo\r\n" + "ERROR " + "x" * 10_000 + "\n" + "ERROR \udcff\u202e end\n"
     (area / "log/athena.log").write_bytes(text.encode("utf-8", "surrogateescape") * 3)
     tail = look(area)["tail"]
@@ -97,7 +99,7 @@ def test_the_tail_is_short_and_fit_for_a_terminal(area):
     assert third == "ERROR � end"
 
 
-def test_the_end_of_a_huge_log_is_enough_for_the_tail(area):
+def test_the_end_of_a_huge_log_is_enough_for_the_tail(area: Path) -> None:
     with open(area / "log/athena.log", "wb") as file:
         file.truncate(3 * CHUNK)
         file.seek(0, os.SEEK_END)
@@ -106,12 +108,12 @@ def test_the_end_of_a_huge_log_is_enough_for_the_tail(area):
     assert look(area)["tail"] == "last words"
 
 
-def test_an_attempt_without_any_output_has_no_tail(area):
+def test_an_attempt_without_any_output_has_no_tail(area: Path) -> None:
     assert look(area)["tail"] == ""
 
 
 @pytest.mark.parametrize("name", ["../outside", "/etc/passwd", "root/link", "root/folder/outside"])
-def test_nothing_outside_the_area_is_looked_at(area, name):
+def test_nothing_outside_the_area_is_looked_at(area: Path, name: str) -> None:
     (area.parent / "outside").write_text(GOOD)
     (area / "root/link").symlink_to(area.parent / "outside")
     (area / "root/folder").symlink_to(area.parent)
@@ -121,13 +123,13 @@ def test_nothing_outside_the_area_is_looked_at(area, name):
         look(area, log=name)
 
 
-def test_a_link_within_the_area_is_followed(area):
+def test_a_link_within_the_area_is_followed(area: Path) -> None:
     (area / "root/real").write_text("x")
     (area / "root/link").symlink_to("real")
     assert look(area, outputs=["root/link"])["missing"] == []
 
 
-def test_a_pipe_in_place_of_a_log_holds_nobody_up(area):
+def test_a_pipe_in_place_of_a_log_holds_nobody_up(area: Path) -> None:
     os.mkfifo(area / "log/athena.log")
     os.mkfifo(area / "root/pipe")
     answer = look(area, outputs=["root/pipe"])

@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -19,18 +20,18 @@ EXIT = f"token={TOKEN}\ncode=3\nhost=node1\nboot=57e9-ac2e\nuptime=1200.5\nend\n
 
 
 @pytest.fixture
-def area(tmp_path):
+def area(tmp_path: Path) -> Path:
     own_work(str(tmp_path / "work"), DATABASE, False)
     area = tmp_path / "work" / "490001_Job" / "1"
     area.mkdir(parents=True)
     return area
 
 
-def read(area: Path) -> dict:
+def read(area: Path) -> dict[str, Any]:
     return read_records([str(area)])[0]
 
 
-def test_both_records_are_parsed(area):
+def test_both_records_are_parsed(area: Path) -> None:
     (area / "claim").mkdir()
     (area / "start").write_text(START)
     (area / "exit").write_text(EXIT)
@@ -49,14 +50,14 @@ def test_both_records_are_parsed(area):
     }
 
 
-def test_an_area_without_anything_and_one_that_is_not_there(area, tmp_path):
+def test_an_area_without_anything_and_one_that_is_not_there(area: Path, tmp_path: Path) -> None:
     there, gone = read_records([str(area), str(tmp_path / "none")])
     assert (there["exists"], there["claim"], there["start"], there["exit"]) == (True, False, None, None)
     assert (gone["exists"], gone["claim"], gone["error"]) == (False, False, None)
 
 
 @pytest.mark.parametrize("name", ["start", "exit"])
-def test_a_record_counts_only_when_it_is_whole(area, name):
+def test_a_record_counts_only_when_it_is_whole(area: Path, name: str) -> None:
     """Every beginning of a record, as a full disk or a look in between would show it, is no record."""
     text = {"start": START, "exit": EXIT}[name]
     for length in range(len(text)):
@@ -78,37 +79,37 @@ def test_a_record_counts_only_when_it_is_whole(area, name):
         "\0" * 100 + "\nend\n",
     ],
 )
-def test_garbage_is_no_record(area, text):
+def test_garbage_is_no_record(area: Path, text: str) -> None:
     (area / "exit").write_text(text)
     assert read(area)["exit"] is None
 
 
 @given(st.binary())
-def test_no_bytes_upset_the_reader(tmp_path_factory, data):
+def test_no_bytes_upset_the_reader(tmp_path_factory: pytest.TempPathFactory, data: bytes) -> None:
     area = tmp_path_factory.mktemp("area")
     (area / "start").write_bytes(data + b"\nend\n")
     (area / "exit").write_bytes(data)
     assert read(area)["error"] is None
 
 
-def test_a_record_of_a_node_without_proc_has_no_start_time(area):
+def test_a_record_of_a_node_without_proc_has_no_start_time(area: Path) -> None:
     (area / "start").write_text(START.replace(STAT, "").replace("1190.83", "").replace("57e9-ac2e", ""))
     start = read(area)["start"]
     assert (start["pid"], start["start_ticks"], start["uptime"], start["boot"]) == (41, None, None, "")
 
 
-def test_why_a_payload_did_not_run_is_told(area):
+def test_why_a_payload_did_not_run_is_told(area: Path) -> None:
     (area / "exit").write_text(EXIT.replace("end\n", "why=cannot write log/stdout\nend\n"))
     assert read(area)["exit"]["why"] == "cannot write log/stdout"
 
 
-def test_a_pipe_instead_of_a_record_holds_nobody_up(area):
+def test_a_pipe_instead_of_a_record_holds_nobody_up(area: Path) -> None:
     os.mkfifo(area / "exit")
     (area / "start").mkdir()
     assert (read(area)["exit"], read(area)["start"]) == (None, None)
 
 
-def test_an_area_that_cannot_be_read_proves_nothing(area, tmp_path):
+def test_an_area_that_cannot_be_read_proves_nothing(area: Path, tmp_path: Path) -> None:
     """A name that is too long stands for any error that is not "it is not there"; the others are still read."""
     bad, good = read_records([str(tmp_path / ("x" * 300)), str(area)])
     assert "File name too long" in bad.pop("error")
@@ -116,7 +117,7 @@ def test_an_area_that_cannot_be_read_proves_nothing(area, tmp_path):
     assert good["exists"]
 
 
-def test_the_start_time_is_found_behind_any_program_name():
+def test_the_start_time_is_found_behind_any_program_name() -> None:
     own = Path("/proc/self/stat").read_text()
     assert start_ticks(own) == int(own.rsplit(")", 1)[1].split()[19])
     assert start_ticks(STAT) == 119083
@@ -124,21 +125,21 @@ def test_the_start_time_is_found_behind_any_program_name():
         start_ticks("41 (sh) R 1")
 
 
-def test_the_first_revoker_wins_and_the_next_sees_it(area):
+def test_the_first_revoker_wins_and_the_next_sees_it(area: Path) -> None:
     assert revoke(str(area), TOKEN) == "won"
     assert (area / "claim" / "revoked").read_text() == f"{TOKEN}\n"
     assert revoke(str(area), TOKEN) == "revoked"
     assert (read(area)["claim"], read(area)["revoked"]) == (True, True)
 
 
-def test_a_claim_of_somebody_else_cannot_be_revoked(area):
+def test_a_claim_of_somebody_else_cannot_be_revoked(area: Path) -> None:
     (area / "claim").mkdir()
     assert revoke(str(area), TOKEN) == "lost"
     assert read(area)["revoked"] is False
 
 
 @pytest.mark.parametrize("parents", [1, 2])
-def test_an_area_that_is_not_there_is_made_with_its_claim(area, parents):
+def test_an_area_that_is_not_there_is_made_with_its_claim(area: Path, parents: int) -> None:
     """So that a node that sees the folder late starts nothing in it."""
     area.rmdir()
     if parents == 2:
@@ -148,7 +149,7 @@ def test_an_area_that_is_not_there_is_made_with_its_claim(area, parents):
 
 
 @pytest.mark.parametrize("mark", [None, "ffffffff"])
-def test_an_unmounted_work_folder_is_not_taken_for_a_missing_area(area, mark):
+def test_an_unmounted_work_folder_is_not_taken_for_a_missing_area(area: Path, mark: str | None) -> None:
     """Nothing is proved below an empty mount point, or in another database's folder: the payload may be running."""
     area.rmdir()
     area.parent.rmdir()
@@ -162,6 +163,6 @@ def test_an_unmounted_work_folder_is_not_taken_for_a_missing_area(area, mark):
     assert not area.parent.exists()
 
 
-def test_an_error_of_the_file_system_is_not_a_lost_claim():
+def test_an_error_of_the_file_system_is_not_a_lost_claim() -> None:
     with pytest.raises(StorageError, match="cannot make"):
         revoke("/dev/null/1", TOKEN)

@@ -2,6 +2,7 @@
 
 import ast
 import shlex
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -11,8 +12,8 @@ from caf.domain.errors import PreparationError
 from caf.storage.templates import TAG, render, tags_of
 
 
-def make_tags(**changes):
-    request = {
+def make_tags(**changes: Any) -> dict[str, str]:
+    request: dict[str, Any] = {
         "work": "/w",
         "area": "/w/490001_Ramp/2",
         "templates": "/t",
@@ -28,7 +29,7 @@ def make_tags(**changes):
     return tags_of(**request | changes)
 
 
-def test_tags_are_replaced_and_all_else_is_left_alone():
+def test_tags_are_replaced_and_all_else_is_left_alone() -> None:
     text = "## A ##\n#1# #a# #A-B# # A # $RUN `x` 100% {x} \\1 #A\n#_A# #####\n#A#"
     assert render(text, {"A": "value"}, "t") == text.removesuffix("#A#") + "value"
 
@@ -45,15 +46,15 @@ def test_tags_are_replaced_and_all_else_is_left_alone():
         ("#A_2#", "\\g<0>"),
     ],
 )
-def test_tags_beside_each_other(text, wanted):
+def test_tags_beside_each_other(text: str, wanted: str) -> None:
     assert render(text, {"A": "1", "B": "2", "A_2": "\\g<0>"}, "t") == wanted
 
 
-def test_a_value_that_looks_like_a_tag_is_not_replaced_again():
+def test_a_value_that_looks_like_a_tag_is_not_replaced_again() -> None:
     assert render("#A#", {"A": "#B#", "B": "wrong"}, "t") == "#B#"
 
 
-def test_all_unknown_tags_of_a_file_are_named_at_once():
+def test_all_unknown_tags_of_a_file_are_named_at_once() -> None:
     with pytest.raises(PreparationError) as caught:
         render("#ATLAS_RELEASE#\n\n#ATLAS_RELEAS# #Q#\n#XYZZY#\n", {"ATLAS_RELEASE": "20"}, "launcher.sh")
     assert str(caught.value).splitlines() == [
@@ -64,7 +65,7 @@ def test_all_unknown_tags_of_a_file_are_named_at_once():
 
 
 @given(st.text(alphabet="#AB1_ \n"))
-def test_a_text_is_rendered_or_refused_and_never_half(text):
+def test_a_text_is_rendered_or_refused_and_never_half(text: str) -> None:
     tags = {"A": "", "B": "", "AB": ""}
     known = all(match[1] in tags for match in TAG.finditer(text))
     if known:
@@ -74,7 +75,7 @@ def test_a_text_is_rendered_or_refused_and_never_half(text):
             render(text, tags, "t")
 
 
-def test_every_tag_that_jobs_have_used_exists():
+def test_every_tag_that_jobs_have_used_exists() -> None:
     """The list stands in facts/legacy.md."""
     old = """RUN_NUMBER RUN_NUMBER_PADDED RUN_NUMBER_PADDED_8 JOB_CONFIGURATION JOB_CONFIGURATION_LOCAL
         DAEMON_JO_TEMPLATE_DIR DAEMON_SCRIPTS_DIR DAEMON_BACKENDS_DIR JOBS_WORKING_DIR JOB_WORKING_DIR JOB_LOG_DIR
@@ -83,7 +84,7 @@ def test_every_tag_that_jobs_have_used_exists():
     assert set(old.split()) <= set(make_tags())
 
 
-def test_tags_have_the_values_of_the_attempt():
+def test_tags_have_the_values_of_the_attempt() -> None:
     tags = make_tags()
     wanted = {
         "RUN_NUMBER": "490001",
@@ -108,7 +109,7 @@ def test_tags_have_the_values_of_the_attempt():
     assert "TOKEN" not in tags
 
 
-def test_every_attribute_of_the_run_is_a_tag_and_unknown_ones_are_empty():
+def test_every_attribute_of_the_run_is_a_tag_and_unknown_ones_are_empty() -> None:
     tags = make_tags(
         attributes={"run": 490001, "run_type": "Physics", "recorded": True, "timing_regime": "x", "end": None}
     )
@@ -117,19 +118,19 @@ def test_every_attribute_of_the_run_is_a_tag_and_unknown_ones_are_empty():
     assert not [name for name in tags if name.startswith("RUN_RUN")]
 
 
-def test_times_are_shown_as_everywhere_whether_stored_or_shown():
+def test_times_are_shown_as_everywhere_whether_stored_or_shown() -> None:
     stored = make_tags()["RUN_START"]
     assert stored == "2023-11-14T22:13:20.000000Z"
     assert make_tags(attributes={"run": 1, "start": stored})["RUN_START"] == stored
 
 
-def test_the_jobs_own_tags_win():
+def test_the_jobs_own_tags_win() -> None:
     tags = make_tags(own={"INPUT_STAGE_SVC_CLASS": "pool", "LISTENER": "mine", "ATLAS_RELEASE_NOCACHE": "x"})
     assert (tags["INPUT_STAGE_SVC_CLASS"], tags["LISTENER"], tags["ATLAS_RELEASE_NOCACHE"]) == ("pool", "mine", "x")
     assert "ATLAS_RELEASE" not in tags
 
 
-def test_raw_files_arrive_in_python_and_in_sh_whatever_their_names():
+def test_raw_files_arrive_in_python_and_in_sh_whatever_their_names() -> None:
     raw = ["/raw/a b.RAW", '/raw/it\'s "x".RAW', "/raw/$x\\n.RAW"]
     tags = make_tags(raw=raw)
     assert shlex.split(tags["RAW_FILES_SH"]) == raw
@@ -139,7 +140,7 @@ def test_raw_files_arrive_in_python_and_in_sh_whatever_their_names():
     assert [ast.literal_eval(path.removesuffix(",")) for path in paths] == raw
 
 
-def test_a_job_without_raw_files_or_scripts_has_empty_tags():
+def test_a_job_without_raw_files_or_scripts_has_empty_tags() -> None:
     tags = make_tags(raw=[], files=["launcher.sh"], log=None, listener=None)
     names = (
         "RAW_FILES_SH",

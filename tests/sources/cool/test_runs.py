@@ -38,15 +38,6 @@ def read(*paths: str, database: str = "CONDBR2", **attributes: dict[str, Any]) -
         connection.close()
 
 
-def written(path: str, *runs: int, also: bool = False) -> RunWriter:
-    """Start runs, an hour apart; the writer's replica stays open."""
-    replica = Replica.create(path, "CONDBR2", NOW)
-    writer = RunWriter(replica)
-    for number, run in enumerate(runs):
-        writer.start_run(run, NOW + number * HOUR, run_type="LarCalibL1Calo", detector_mask=1)
-    return writer
-
-
 def start(replica: Replica, *runs: int) -> RunWriter:
     writer = RunWriter(replica)
     for run in runs:
@@ -386,6 +377,6 @@ def test_folders_in_more_files_than_sqlite_can_attach_are_refused_clearly(tmp_pa
             replica.folder(f"/F{number}", "v:Int32")
             if not number:
                 start(replica, RUN)
-    many = {f"a{number}": {"folder": f"/F{number}", "column": "v"} for number in range(12)}
+    many: dict[str, Any] = {f"a{number}": {"folder": f"/F{number}", "column": "v"} for number in range(12)}
     with pytest.raises(SourceError, match="lie in more than 10 replicas"):
-        read(*files, **many)
+        read_runs(files, "CONDBR2", 0, many, str(tmp_path / "snapshot.db"))

@@ -1,0 +1,53 @@
+"""`caf history` and `caf jobs history`: the audit trail."""
+
+import time
+from typing import Annotated, Any
+
+import typer
+
+from caf.cli.options import Config, Job, JobName, Json, Limit, Place, Run, StateDir
+from caf.cli.text import Table, ago, iso, print_array
+from caf.store import audit
+from caf.store.jobs import find
+
+
+def job_history(run: Run, job: Job, as_json: Json = False, config: Config = None, state: StateDir = None) -> None:
+    """Show every change of one job.
+
+    When, who, from what to what, and why.
+
+    Example: caf jobs history 490001 LArL1CaloRampMaker
+    """
+    with Place.of(config, state).existing(f"job {job} of run {run}") as conn:
+        find(conn, run, job)
+        rows = audit.history(conn, run=run, job=job)
+    _show_history(rows, as_json, ("WHEN", "WHO", "FROM", "TO", "WHY"))
+
+
+def history(
+    run: Annotated[int | None, typer.Option("--run", metavar="N", min=0, max=2**63 - 1, help="Only this run.")] = None,
+    job: JobName = None,
+    limit: Limit = None,
+    as_json: Json = False,
+    config: Config = None,
+    state: StateDir = None,
+) -> None:
+    """Show who changed what, when and why.
+
+    This is the audit trail, the newest last.
+
+    Example: caf history --run 490001
+    """
+    with Place.of(config, state).database() as conn:
+        rows = audit.history(conn, run=run, job=job, limit=limit) if conn is not None else []
+    _show_history(rows, as_json, ("WHEN", "WHO", "RUN", "JOB", "FROM", "TO", "WHY"))
+
+
+def _show_history(rows: list[dict[str, Any]], as_json: bool, headings: tuple[str, ...]) -> None:
+    if as_json:
+        print_array({**row, "at": iso(row["at"])} for row in rows)
+        return
+    columns = {"WHEN": "at", "WHO": "who", "RUN": "run", "JOB": "job", "FROM": "was", "TO": "became", "WHY": "why"}
+    now = time.time()
+    table = Table(headings, soft=("WHY",))
+    table.show([ago(row["at"], now) if h == "WHEN" else row[columns[h]] for h in headings] for row in rows)

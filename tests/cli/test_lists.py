@@ -1,0 +1,164 @@
+"""`runs list`, `jobs list`, `history`: the keys that scripts rely on, filters, and text from outside."""
+
+import pytest
+
+from caf.domain.runs import ATTRIBUTES
+from tests.cli.pretend import D3PD, HOSTILE, RAMP, RUNS, Site
+
+
+def numbers(rows: list[dict[str, object]]) -> list[object]:
+    return [row["run"] for row in rows]
+
+
+def test_each_run_has_its_standing_and_every_attribute(site: Site) -> None:
+    rows = site.caf("runs", "list", "--json").json()
+    assert numbers(rows) == [row["run"] for row in RUNS]
+    for row in rows:
+        keys = [key for key in row if key != "timing_regime"]
+        assert keys == [
+            "run",
+            "status",
+            "listener",
+            "needs_validation",
+            *(name for name in ATTRIBUTES if name != "run"),
+        ]
+    first = rows[0]
+    assert (first["status"], first["listener"], first["needs_validation"]) == ("ACCEPTED", "Scan", False)
+    assert first["start"] == "2023-11-14T19:26:40.000490Z"
+    assert first["detector_mask"] == "0x00000000000000000000007c00000000"
+    assert first["recorded"] is True
+    assert first["events"] == 2000
+    assert first["timing_regime"] == "late"
+
+
+def test_a_list_shows_corrected_values(site: Site) -> None:
+    row = site.caf("runs", "list", "--runs", "490002", "--json").json()[0]
+    assert row["gain_strategy"] == "CalibGainsEt"
+    assert row["needs_validation"] is True
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["--status", "open"], [490003]),
+        (["--status", "OPEN", "--status", "UNCLAIMED"], [490003, 490005]),
+        (["--listener", "Standalone"], [490004]),
+        (["--listener", "Nobody"], []),
+        (["--runs", "490002-490003,490010"], [490002, 490003, 490010]),
+        (["--runs", "99999999999999999999999"], []),
+        (["--runs", "490010-99999999999999999999999"], [490010]),
+        (["--limit", "2"], [490006, 490010]),
+        (["--since", "100w"], []),
+        (["--since", "999999999w"], [row["run"] for row in RUNS]),
+    ],
+)
+def test_filters_of_runs(site: Site, words: list[str], expected: list[int]) -> None:
+    answer = site.caf("runs", "list", "--json", *words)
+    assert (answer.status, numbers(answer.json())) == (0, expected)
+
+
+def test_each_job_has_the_promised_keys(site: Site) -> None:
+    rows = site.caf("jobs", "list", "--json").json()
+    assert len(rows) == 9
+    for row in rows:
+        assert list(row)[:9] == [
+            "run", "job", "listener", "state", "result", "attempt", "batch_id", "reason", "updated",
+        ]  # fmt: skip
+        assert list(row)[9:] == ["token", "next_state", "unknown_since", "not_before", "created"]
+    running = next(row for row in rows if row["state"] == "RUNNING")
+    assert running["updated"] == "2023-11-14T22:13:20.000000Z"
+    assert (running["run"], running["job"], running["batch_id"], running["result"]) == (490001, RAMP, "4711", None)
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["--state", "failed"], [(490006, RAMP)]),
+        (["--state", "FAILED", "--state", "RUNNING"], [(490001, RAMP), (490006, RAMP)]),
+        (["--job", RAMP, "--state", "WAITING"], [(490002, RAMP)]),
+        (["--listener", "Standalone"], [(490004, D3PD)]),
+        (["--runs", "490010"], [(490010, D3PD), (490010, RAMP)]),
+        (["--limit", "1"], [(490010, RAMP)]),
+        (["--since", "15m"], []),
+    ],
+)
+def test_filters_of_jobs(site: Site, words: list[str], expected: list[tuple[int, str]]) -> None:
+    answer = site.caf("jobs", "list", "--json", *words)
+    assert (answer.status, [(row["run"], row["job"]) for row in answer.json()]) == (0, expected)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["runs", "list", "--status", "DONE"],
+        ["runs", "list", "--runs", "9-1"],
+        ["runs", "list", "--runs", "x"],
+        ["runs", "list", "--since", "7"],
+        ["runs", "list", "--limit", "0"],
+        ["jobs", "list", "--state", "nowhere"],
+        ["jobs", "show", "x", RAMP],
+        ["jobs", "show", "99999999999999999999", RAMP],
+        ["nonsense"],
+        ["jobs", "nonsense"],
+    ],
+)
+def test_wrong_usage_is_status_2_and_says_why(site: Site, words: list[str]) -> None:
+    answer = site.caf(*words)
+    assert answer.status == 2
+    assert "Error: " in answer.err
+
+
+@pytest.mark.parametrize("words", [["runs", "list"], ["jobs", "list"], ["history"]])
+def test_without_a_database_lists_are_empty(empty: Site, words: list[str]) -> None:
+    assert empty.caf(*words).status == 0
+    answer = empty.caf(*words, "--json")
+    assert (answer.status, answer.json()) == (0, [])
+    assert not empty.state.exists()
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["runs", "show", "1"], ["jobs", "show", "1", "X"], ["jobs", "why", "1", "X"], ["listeners", "explain", "1"]],
+)
+def test_without_a_database_a_show_is_refused(empty: Site, words: list[str]) -> None:
+    answer = empty.caf(*words)
+    assert (answer.status, answer.out) == (1, "")
+    assert "nothing is known yet" in answer.err
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["runs", "list"], ["runs", "show", "490004"], ["jobs", "list"], ["jobs", "show", "490006", RAMP],
+        ["jobs", "why", "490006", RAMP], ["jobs", "history", "490006", RAMP], ["history"],
+        ["listeners", "explain", "490004"],
+    ],
+)  # fmt: skip
+def test_text_from_outside_cannot_command_a_terminal(site: Site, words: list[str]) -> None:
+    """Escape sequences, bidirectional overrides and line ends in run types and reasons are made visible."""
+    out = site.caf(*words).out
+    assert all(c.isprintable() or c == "\n" for c in out)
+    assert site.caf(*words).status == 0
+
+
+def test_json_keeps_text_from_outside_but_escapes_it(site: Site) -> None:
+    answer = site.caf("runs", "list", "--runs", "490004", "--json")
+    assert answer.json()[0]["run_type"] == HOSTILE
+    assert answer.out.isascii()
+    assert "\x1b" not in answer.out
+
+
+@pytest.mark.parametrize("words", [["runs", "list"], ["jobs", "list"], ["history"]])
+def test_tables_fit_80_columns_and_cut_no_name(site: Site, words: list[str]) -> None:
+    lines = site.caf(*words).out.splitlines()
+    assert max(map(len, lines)) <= 80
+    if words != ["runs", "list"]:
+        assert sum(RAMP in line for line in lines) >= 4
+
+
+def test_the_audit_trail_is_filtered_and_ends_with_the_newest(site: Site) -> None:
+    rows = site.caf("history", "--run", "490006", "--job", RAMP, "--json").json()
+    assert [row["became"] for row in rows] == ["NEW", "PREPARED", "SUBMITTING", "RUNNING", "FINISHED", "FAILED"]
+    assert rows[-1]["at"] == "2023-11-14T22:13:20.000000Z"
+    assert site.caf("history", "--limit", "1", "--json").json()[0]["run"] == 490010
+    assert site.caf("jobs", "history", "490006", RAMP, "--json").json() == rows

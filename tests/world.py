@@ -1,0 +1,160 @@
+"""A small world to run caf in: a replica with runs, raw files, a payload that says when it starts, and the real caf."""
+
+import json
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+from caf.demo.replica import Replica
+from caf.demo.run_writer import RunWriter
+from caf.domain.runs import SECOND
+
+MINUTE = 60 * SECOND
+FINAL = {"DONE", "FAILED", "REJECTED", "CANCELLED"}
+
+CONFIGURATION = """
+[caf]
+max_new_jobs = 1000
+record_grace = "1s"
+{caf}
+[duties]
+discover = "1s"
+organise = "1s"
+
+[source]
+replicas = ["cool/*.db"]
+
+[listeners.Scan]
+raw = ["raw/{{run:08d}}/*"]
+[listeners.Scan.match]
+run_type = "scan"
+
+[jobs.Fit]
+listeners = ["Scan"]
+templates = ["payload.sh"]
+command = ["config/payload.sh"]
+retry_after = "1s"
+success = {{ log_has = ["good #RUN"], outputs = ["root/out"] }}
+{job}
+[batch]
+kind = "local"
+slots = {slots}
+"""
+
+PAYLOAD = """#!/bin/sh
+echo "$CAF_RUN $CAF_JOB $CAF_ATTEMPT $CAF_TOKEN" >>{started}
+{body}
+echo out >root/out
+echo "good #RUN"
+"""
+
+
+class World:
+    """A folder with all that a supervisor needs."""
+
+    def __init__(
+        self, folder: Path, runs: Sequence[int], *, body: str = ":", slots: int = 4, job: str = "", caf: str = ""
+    ) -> None:
+        self.folder = folder
+        self.started = folder / "started.txt"
+        for name in ("cool", "raw", "templates"):
+            (folder / name).mkdir()
+        (folder / "listeners.toml").write_text(CONFIGURATION.format(slots=slots, job=job, caf=caf))
+        payload = folder / "templates" / "payload.sh"
+        payload.write_text(PAYLOAD.format(started=self.started, body=body))
+        payload.chmod(0o755)
+        self.add_runs(runs)
+
+    def add_runs(self, runs: Sequence[int], run_type: str = "scan") -> None:
+        """Write complete runs of long ago into the replica, and a raw file for each."""
+        path = self.folder / "cool" / "replica.db"
+        write = Replica.open if path.exists() else Replica.create
+        with write(str(path), "CONDBR2", time.time_ns()) as replica:
+            writer = RunWriter(replica)
+            for run in runs:
+                start = 1_700_000_000 * SECOND + run * MINUTE
+                writer.start_run(run, start, run_type=run_type, detector_mask=1)
+                writer.end_run(run, start + MINUTE, lumi_blocks=1)
+                writer.counters(run, "L1CaloCombined", l1_events=10, ef_events=10, recorded_events=10)
+                folder = self.folder / "raw" / f"{run:08d}"
+                folder.mkdir(exist_ok=True)
+                (folder / "events.RAW").write_text("1 2 3\n")
+
+    @property
+    def config(self) -> Path:
+        return self.folder / "listeners.toml"
+
+    @property
+    def database(self) -> Path:
+        return self.folder / "state" / "caf.db"
+
+    def caf(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        """Run one command of caf's in a process of its own."""
+        command = [sys.executable, "-m", "caf", *arguments, "--config", str(self.config)]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+        assert not check or done.returncode == 0, done.stdout + done.stderr
+        return done
+
+    def supervisor(self) -> subprocess.Popen[bytes]:
+        """Start the supervisor, its log in a file."""
+        with (self.folder / "caf.log").open("ab") as log:
+            self._log_begins = log.tell()
+            return subprocess.Popen(
+                [sys.executable, "-m", "caf", "run", "--config", str(self.config)],
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+    def stop(self, process: "subprocess.Popen[bytes]") -> int:
+        """End the supervisor in order, once it is up, and give its exit status."""
+        wait_until(lambda: "supervisor.ready" in self.new_log(), what="readiness")
+        process.send_signal(signal.SIGTERM)
+        return process.wait(timeout=30)
+
+    def query(self, sql: str, *arguments: Any) -> list[tuple[Any, ...]]:
+        """Look into the database; a journal that a death has left behind is rolled back by whoever looks first."""
+        with closing(sqlite3.connect(f"file:{self.database}?mode=rw", uri=True, timeout=10)) as conn:
+            return conn.execute(sql, arguments).fetchall()
+
+    def jobs(self) -> dict[int, tuple[str, str | None, int]]:
+        """Give state, result and attempt of each run's job."""
+        if not self.database.exists() or self.database.stat().st_size == 0:
+            return {}
+        rows = self.query("SELECT run, state, result, attempt FROM job")
+        return {run: (state, result, attempt) for run, state, result, attempt in rows}
+
+    def starts(self) -> Counter[str]:
+        """Count how often each attempt's payload started, by token."""
+        lines = self.started.read_text().splitlines() if self.started.exists() else []
+        return Counter(line.split()[3] for line in lines)
+
+    def runs_started(self) -> Counter[int]:
+        """Count how many payloads started for each run."""
+        lines = self.started.read_text().splitlines() if self.started.exists() else []
+        return Counter(int(line.split()[0]) for line in lines)
+
+    def new_log(self) -> str:
+        """Give what the supervisor that was started last has logged."""
+        return (self.folder / "caf.log").read_bytes()[self._log_begins :].decode()
+
+    def log(self) -> list[dict[str, Any]]:
+        """Give the supervisor's log."""
+        return [json.loads(line) for line in (self.folder / "caf.log").read_text().splitlines()]
+
+
+def wait_until(condition: Callable[[], bool], seconds: float = 30.0, what: str = "it") -> None:
+    """Poll until a condition about another process holds; fail after so many seconds."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, f"{what} did not happen within {seconds:g} s"
+        os.sched_yield()
+        time.sleep(0.02)
