@@ -90,7 +90,7 @@ class Duty:
 def back_off(failures: int, interval: float, *, jitter: bool = True) -> float:
     """Give the seconds to wait after so many failures one after another: doubling, up to the duty's own interval."""
     delay = min(FIRST_BACK_OFF * 2 ** min(failures - 1, 16), max(interval, LEAST_CAP))
-    return delay * random.uniform(0.8, 1.2) if jitter else delay
+    return float(delay * random.uniform(0.8, 1.2)) if jitter else float(delay)
 
 
 async def _first(delay: float, *events: anyio.Event) -> None:

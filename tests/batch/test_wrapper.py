@@ -1,69 +1,17 @@
-"""The wrapper under every POSIX shell that is here: it may die anywhere, be started often, and must never run twice."""
+"""The wrapper under every shell that is here: it may die anywhere, be started often, and must never run twice."""
 
 import os
-import shutil
 import signal
-import subprocess
 import time
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from caf.batch.script import body, script
-from caf.domain.errors import PreparationError
-from caf.storage.records import read_records, revoke
+from caf.batch.script import body
+from caf.storage.records import revoke
+from tests.batch.wrapped import TOKEN, every_shell, make_area, record, run, runs, start, wait_for
 
-SHELLS = [path for name in ("dash", "bash", "busybox") if (path := shutil.which(name))] or ["/bin/sh"]
-TOKEN = "caf-0123abcd-7-1-89abcdef"
-PAYLOAD = ["sh", "-c", "echo ran >>payload; exit 3"]
-
-
-@pytest.fixture(params=SHELLS, ids=lambda path: Path(path).name)
-def shell(request: pytest.FixtureRequest) -> str:
-    """Each shell is called as `sh`, which makes bash and busybox behave as such."""
-    return str(request.param)
-
-
-def make_area(folder: Path, command: list[str] = PAYLOAD) -> Path:
-    area = folder / "work" / "490001_Job" / "1"
-    (area / "log").mkdir(parents=True)
-    write(area, script(area=str(area), token=TOKEN, run=490001, job="Job", attempt=1, command=command))
-    return area
-
-
-def write(area: Path, text: str) -> None:
-    (area / "caf.sh").write_text(text, encoding="utf-8")
-
-
-def start(shell: str, area: Path, name: str = "caf.sh", **options: Any) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        ["sh", str(area / name)], executable=shell, stderr=subprocess.PIPE, text=True, start_new_session=True, **options
-    )
-
-
-def run(shell: str, area: Path, name: str = "caf.sh", **options: Any) -> tuple[int, str]:
-    with start(shell, area, name, **options) as process:
-        _, said = process.communicate(timeout=30)
-    return process.returncode, said
-
-
-def runs(area: Path) -> int:
-    payload = area / "payload"
-    return len(payload.read_text().splitlines()) if payload.exists() else 0
-
-
-def record(area: Path) -> dict[str, Any]:
-    return read_records([str(area)])[0]
-
-
-def wait_for(path: Path) -> str:
-    deadline = time.monotonic() + 20
-    while time.monotonic() < deadline:
-        if path.exists() and (text := path.read_text()).endswith("\n"):
-            return text.strip()
-        time.sleep(0.005)
-    raise AssertionError(f"{path} did not appear")
+pytestmark = every_shell
 
 
 def test_a_payload_runs_in_its_area_and_leaves_both_records(shell: str, tmp_path: Path) -> None:
@@ -228,119 +176,3 @@ def test_the_payload_has_the_signals_that_the_wrapper_was_given(shell: str, tmp_
     assert int(masks["SigCgt"], 16) == 0
     ours = sum(1 << number - 1 for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1))
     assert int(masks["SigIgn"], 16) & ours == 0
-
-
-def test_a_start_record_that_cannot_be_written_starts_nothing(shell: str, tmp_path: Path) -> None:
-    """/dev/full stands for the full disk: it opens, and every write fails with ENOSPC."""
-    area = make_area(tmp_path)
-    (area / "start").symlink_to("/dev/full")
-    status, said = run(shell, area)
-    assert (status, runs(area)) == (75, 0)
-    assert f"caf: cannot write {area}/start" in said
-    assert record(area)["claim"]
-    assert record(area)["start"] is None
-    assert not (area / "exit").exists()
-
-
-def test_a_start_record_that_does_not_read_back_starts_nothing(shell: str, tmp_path: Path) -> None:
-    """As on a full NFS, where the write itself succeeds and what was written is not there."""
-    area = make_area(tmp_path)
-    (area / "start").symlink_to("/dev/null")
-    assert run(shell, area)[0] == 75
-    assert runs(area) == 0
-
-
-def test_an_exit_record_that_cannot_be_written_is_said(shell: str, tmp_path: Path) -> None:
-    area = make_area(tmp_path)
-    (area / "exit").symlink_to("/dev/full")
-    status, said = run(shell, area)
-    assert (status, runs(area)) == (3, 1)
-    assert f"caf: cannot write {area}/exit" in said
-    assert record(area)["exit"] is None
-
-
-def test_a_payload_whose_output_has_no_place_does_not_run(shell: str, tmp_path: Path) -> None:
-    area = make_area(tmp_path)
-    (area / "log").rmdir()
-    assert run(shell, area)[0] == 75
-    assert runs(area) == 0
-    assert record(area)["exit"]["code"] == 75
-    assert record(area)["exit"]["why"] == "cannot write log/stdout"
-
-
-def test_a_missing_area_is_not_made(shell: str, tmp_path: Path) -> None:
-    area = make_area(tmp_path)
-    moved = tmp_path / "caf.sh"
-    (area / "caf.sh").rename(moved)
-    shutil.rmtree(area)
-    status, said = run(shell, tmp_path)
-    assert status == 75
-    assert f"caf: cannot enter {area}" in said
-    assert not area.exists()
-
-
-def test_an_area_in_which_nothing_can_be_made_is_not_taken_for_a_claimed_one(shell: str, tmp_path: Path) -> None:
-    """Nobody, not even root, makes a folder in /proc."""
-    text = script(area="/proc", token=TOKEN, run=490001, job="Job", attempt=1, command=PAYLOAD)
-    write(tmp_path, text)
-    status, said = run(shell, tmp_path)
-    assert status == 75
-    assert "caf: cannot make /proc/claim" in said
-
-
-def test_any_path_and_any_argument_arrive_as_they_are(shell: str, tmp_path: Path) -> None:
-    words = ["a b", "it's", '"', "$HOME", "`id`", "\\n", "*", "", "-n", "é漢", "two\nlines", "#", "~", "a=b"]
-    area = make_area(tmp_path / "a b'c \"d $x `y` é漢 *", ["/usr/bin/printf", "%s|", *words])
-    assert run(shell, area)[0] == 0
-    assert (area / "log/stdout").read_text() == "".join(f"{word}|" for word in words)
-
-
-def test_an_empty_environment_is_enough(shell: str, tmp_path: Path) -> None:
-    area = make_area(tmp_path, ["env"])
-    assert run(shell, area, env={})[0] == 0
-    lines = (area / "log/stdout").read_text().splitlines()
-    assert any(line.startswith("PATH=/") or ":/usr/bin:" in line for line in lines)
-    assert {"CAF_RUN=490001", "CAF_JOB=Job", "CAF_ATTEMPT=1", f"CAF_TOKEN={TOKEN}"} <= set(lines)
-
-
-def test_the_users_environment_arrives_unchanged(shell: str, tmp_path: Path) -> None:
-    mine = {"host": "h", "code": "c", "token": "t", "stat": "s", "PATH": os.environ["PATH"]}
-    area = make_area(tmp_path, ["env"])
-    run(shell, area, env=mine)
-    lines = (area / "log/stdout").read_text().splitlines()
-    assert {f"{name}={value}" for name, value in mine.items()} <= set(lines)
-    assert not [line for line in lines if line.startswith("caf_")]
-
-
-def test_options_of_the_shell_in_the_environment_change_nothing(shell: str, tmp_path: Path) -> None:
-    area = make_area(tmp_path)
-    (area / "exit").touch()
-    run(shell, area, env={**os.environ, "SHELLOPTS": "errexit:noclobber:nounset"})
-    assert record(area)["exit"]["code"] == 3
-
-
-@pytest.mark.parametrize(("command", "code"), [(["exit", "0"], 127), (["nosuchprogram"], 127), (["./log"], 126)])
-def test_what_is_no_program_is_recorded_as_the_shell_says_it(
-    shell: str, tmp_path: Path, command: list[str], code: int
-) -> None:
-    """`exit` is a builtin: run as such it would end the wrapper without a record."""
-    area = make_area(tmp_path, command)
-    assert run(shell, area)[0] == code
-    assert record(area)["exit"]["code"] == code
-
-
-def test_the_payload_reads_nothing(shell: str, tmp_path: Path) -> None:
-    area = make_area(tmp_path, ["cat"])
-    with open(area / "caf.sh") as text:
-        assert run(shell, area, stdin=text)[0] == 0
-    assert (area / "log/stdout").read_text() == ""
-
-
-@pytest.mark.parametrize(
-    "change", [{"area": "relative"}, {"command": []}, {"command": [""]}, {"command": ["-c"]}, {"command": ["a\0b"]}]
-)
-def test_a_script_that_no_shell_could_run_is_refused(change: dict[str, Any]) -> None:
-    good: dict[str, Any] = {"area": "/a", "token": TOKEN, "run": 1, "job": "Job", "attempt": 1, "command": ["true"]}
-    assert script(**good).startswith("#!/bin/sh\n")
-    with pytest.raises(PreparationError):
-        script(**good | change)

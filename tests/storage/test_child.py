@@ -1,67 +1,19 @@
-"""The file child: whatever hangs, dies or lies in it, the next call is served. Its calls here are Python's own."""
+"""The file child: what is asked and answered, and what it has to do with the outside."""
 
 import asyncio
 import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
-import anyio
 import pytest
 
-from caf.domain.errors import PreparationError, StorageError, StorageTimeout
+from caf.domain.errors import PreparationError, StorageError
 from caf.storage import child as child_module
 from caf.storage.child import PROGRAM, FileChild
-
-CALLS = {
-    "sleep": "time:sleep",
-    "leave": "os:_exit",
-    "kill": "os:kill",
-    "pid": "os:getpid",
-    "session": "os:getsid",
-    "umask": "os:umask",
-    "print": "builtins:print",
-    "repeat": "operator:mul",
-    "join": "posixpath:join",
-    "set": "builtins:set",
-    "records": "caf.storage.records:read_records",
-    "write_script": "caf.storage.area:write_script",
-    "render": "caf.storage.templates:render",
-    "expand": "caf.storage.raw:expand",
-    "inspect": "caf.storage.inspect:inspect",
-    "shell": "subprocess:call",
-}
-
-
-def alive(pid: int) -> bool:
-    """Tell whether a process is there and not a zombie."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] not in "ZX"
-    except (FileNotFoundError, ProcessLookupError):
-        return False
-
-
-async def until_dead(pid: int) -> None:
-    deadline = time.monotonic() + 20
-    while alive(pid):
-        assert time.monotonic() < deadline, f"{pid} lives on"
-        await asyncio.sleep(0.005)
-
-
-def with_child(test: Callable[[FileChild], Awaitable[None]], **options: Any) -> None:
-    """Run a test with a child, and see that nothing of it is left."""
-
-    async def main() -> None:
-        async with FileChild(CALLS, **options) as child:
-            await test(child)
-            last = child.pid
-        assert last is None or not alive(last)
-
-    asyncio.run(main())
+from tests.storage.children import until_dead, with_child
 
 
 def test_calls_are_answered_by_one_process_of_its_own_session() -> None:
@@ -145,141 +97,6 @@ def test_a_fault_in_a_call_is_an_error_and_costs_nothing(name: str, args: list[A
         assert await child.call("pid", timeout=20) == pid
 
     with_child(test)
-
-
-def test_a_call_that_takes_too_long_is_given_up_and_the_child_replaced() -> None:
-    async def test(child: FileChild) -> None:
-        pid = await child.call("pid", timeout=20)
-        with pytest.raises(StorageTimeout, match=r"sleep was not done within 0\.05 s") as caught:
-            await child.call("sleep", 60, timeout=0.05)
-        assert caught.value.transient
-        assert not alive(pid)
-        assert child.abandoned == 0
-        assert await child.call("pid", timeout=20) != pid
-
-    with_child(test)
-
-
-def test_the_childs_own_processes_end_with_it(tmp_path: Path) -> None:
-    async def test(child: FileChild) -> None:
-        with pytest.raises(StorageTimeout):
-            await child.call("shell", ["sh", "-c", f"echo $$ >{tmp_path}/pid; sleep 60; :"], timeout=1)
-        await until_dead(int((tmp_path / "pid").read_text()))
-
-    with_child(test)
-
-
-def test_waiting_for_ones_turn_does_not_count_as_ones_time() -> None:
-    async def test(child: FileChild) -> None:
-        await child.call("pid", timeout=20)
-        slow = asyncio.create_task(child.call("sleep", 0.5, timeout=20))
-        await asyncio.sleep(0)
-        assert await child.call("pid", timeout=0.4) == child.pid
-        await slow
-
-    with_child(test)
-
-
-@pytest.mark.parametrize(
-    ("name", "args", "how"), [("leave", [3], "exit status 3"), ("kill", [0, signal.SIGKILL], r"signal 9 \(SIGKILL\)")]
-)
-def test_a_child_that_dies_in_a_call_is_replaced(name: str, args: list[Any], how: str) -> None:
-    async def test(child: FileChild) -> None:
-        pid = await child.call("pid", timeout=20)
-        with pytest.raises(StorageError, match=f"file child ended during {name}: {how}") as caught:
-            await child.call(name, *args, timeout=20)
-        assert caught.value.transient
-        assert await child.call("pid", timeout=20) != pid
-
-    with_child(test)
-
-
-def test_a_child_that_died_between_calls_is_replaced_without_an_error() -> None:
-    async def test(child: FileChild) -> None:
-        pid = await child.call("pid", timeout=20)
-        os.kill(pid, signal.SIGKILL)
-        await until_dead(pid)
-        assert await child.call("pid", timeout=20) != pid
-
-    with_child(test)
-
-
-def test_a_cancelled_call_leaves_the_child_usable() -> None:
-    async def test(child: FileChild) -> None:
-        pid = await child.call("pid", timeout=20)
-        task = asyncio.create_task(child.call("sleep", 60, timeout=90))
-        await asyncio.sleep(0.02)
-        task.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await task
-        assert await child.call("join", "a", "b", timeout=20) == "a/b"
-        assert child.pid != pid
-        assert not alive(pid)
-
-    with_child(test)
-
-
-def test_cancelling_at_any_moment_never_gives_an_answer_to_the_wrong_call() -> None:
-    async def test(child: FileChild) -> None:
-        for number in range(60):
-            task = asyncio.create_task(child.call("repeat", number, 1, timeout=20))
-            for _ in range(number % 12):
-                await asyncio.sleep(0)
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
-            if number % 4 == 0:
-                assert await child.call("repeat", number, 1000, timeout=20) == number * 1000
-
-    with_child(test)
-
-
-def test_a_scope_of_anyio_cancels_it_like_any_other_task() -> None:
-    async def test(child: FileChild) -> None:
-        await child.call("pid", timeout=20)
-        with anyio.move_on_after(0.05) as scope:
-            await child.call("sleep", 60, timeout=90)
-        assert scope.cancelled_caught
-        assert await child.call("join", "a", "b", timeout=20) == "a/b"
-
-    with_child(test)
-
-
-def test_leaving_while_being_cancelled_leaves_no_process() -> None:
-    async def main() -> None:
-        async with FileChild(CALLS) as child:
-            pids.append(await child.call("pid", timeout=20))
-            await child.call("sleep", 60, timeout=90)
-
-    async def outer() -> None:
-        with anyio.move_on_after(0.3):
-            await main()
-
-    pids: list[int] = []
-    asyncio.run(outer())
-    assert not alive(pids[0])
-
-
-def test_a_child_that_does_not_die_is_abandoned_and_counted_while_another_serves(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """It is stopped instead of killed, and so neither answers nor dies, like one that waits for a dead NFS server."""
-
-    def stop(process: subprocess.Popen[bytes]) -> None:
-        if process.poll() is None:
-            os.kill(process.pid, signal.SIGSTOP)
-
-    async def test(child: FileChild) -> None:
-        pid = await child.call("pid", timeout=20)
-        with pytest.raises(StorageTimeout, match=r"its process cannot be killed \(1 by now\)"):
-            await child.call("sleep", 60, timeout=0.05)
-        assert child.abandoned == 1
-        assert await child.call("pid", timeout=20) != pid
-        os.kill(pid, signal.SIGKILL)
-        await until_dead(pid)
-        assert child.abandoned == 0
-
-    monkeypatch.setattr(child_module, "_kill", stop)
-    with_child(test, death=0.05)
 
 
 def test_an_answer_may_be_large_and_so_may_a_request() -> None:
