@@ -1,8 +1,6 @@
 """`caf init`: an annotated configuration and templates to start from."""
 
 import os
-from importlib.resources import files
-from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Annotated
 
@@ -10,22 +8,9 @@ import typer
 
 from caf.cli.options import Config, StateDir
 from caf.domain.errors import Refused, StorageError
+from caf.shipped import shipped
 
-CHECKOUT = ("listeners.toml", "deploy/templates")
 IN_CHECKOUT, IN_FOLDER = 'templates = "deploy/templates"', 'templates = "templates"'
-
-
-def shipped() -> tuple[Traversable, Traversable]:
-    """Give the configuration and the folder of templates that came with caf: installed, or in the checkout."""
-    package = files("caf")
-    inside = package / "shipped"
-    if inside.is_dir():
-        return inside / "listeners.toml", inside / "templates"
-    top = Path(str(package)).parent
-    configuration, templates = (top / name for name in CHECKOUT)
-    if not (configuration.is_file() and templates.is_dir()):
-        raise StorageError(f"listeners.toml and templates are missing from {package}: install caf again")
-    return configuration, templates
 
 
 def init(
@@ -39,10 +24,12 @@ def init(
 
     Example: caf init /home/l1calo/caf
     """
-    configuration, templates = shipped()
+    configuration, templates = shipped("listeners.toml"), shipped("templates")
+    if not (configuration.is_file() and templates.is_dir()):
+        raise StorageError(f"{configuration} or {templates}, which belong to caf, are missing: install caf again")
     text = configuration.read_text(encoding="utf-8").replace(IN_CHECKOUT, IN_FOLDER)
     wanted = {directory / "listeners.toml": text.encode()}
-    for template in sorted(templates.iterdir(), key=lambda one: one.name):
+    for template in sorted(templates.iterdir()):
         if template.is_file():
             wanted[directory / "templates" / template.name] = template.read_bytes()
     there = [path for path in wanted if os.path.lexists(path)]

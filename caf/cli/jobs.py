@@ -84,38 +84,35 @@ def show_job(run: Run, job: Job, as_json: Json = False, config: Config = None, s
     place = Place.of(config, state)
     with place.existing(f"job {job} of run {run}") as conn:
         row = find(conn, run, job)
-        attempts = [_attempt(attempt) for attempt in queries.attempts_of(conn, row["id"])]
+        attempts = queries.attempts_of(conn, row["id"])
     folder = area_of(place, row, row["attempt"])
     commands = [f"caf jobs {word} {run} {job}" for word in allowed_words(State(row["state"]))]
     if as_json:
         more = {name: row[name] for name in ("priority", "tries", "looks", "configuration_id")}
         acknowledged = {"acknowledged": bool(row["acknowledged"])}
         area = {"area": None if folder is None else str(folder)}
-        print_json({**as_object(row), **more, **acknowledged, **area, "attempts": attempts, "commands": commands})
+        tried = {"attempts": [_attempt(attempt) for attempt in attempts]}
+        print_json({**as_object(row), **more, **acknowledged, **area, **tried, "commands": commands})
         return
     now = time.time()
     pairs = [(n, ago(row[n], now) if n in _TIMES and row[n] is not None else row[n]) for n in _KEYS + _MORE]
     print_pairs([*pairs, ("area", folder or "not known: the configuration cannot be read")])
     if attempts:
         print()
-        columns = ("attempt", "batch_id", "node", "started", "ended", "exit_code", "result", "reason")
-        table = Table([column.upper() for column in columns], soft=("NODE", "REASON", "STARTED", "ENDED"))
-        table.show([_when(attempt[column]) for column in columns] for attempt in attempts)
+        columns = ("attempt", "result", "exit_code", "node", "started", "ended", "reason")
+        table = Table([column.upper().replace("_", " ") for column in columns], soft=("NODE", "REASON"))
+        table.show(
+            [ago(one[c], now) if c in ("started", "ended") and one[c] is not None else one[c] for c in columns]
+            for one in attempts
+        )
     print(f"\nWhy it is where it is: `caf jobs why {run} {job}`")
     print(f"You can say: {', '.join(f'`{command}`' for command in commands)}")
 
 
 def _attempt(row: sqlite3.Row) -> dict[str, Any]:
-    return {
-        name: iso(row[name]) if name in ("asked", "started", "ended") else row[name]
-        for name in row.keys()  # noqa: SIM118 - a Row is a sequence of values, not of names
-        if name != "job_id"
-    }
-
-
-def _when(value: Any) -> Any:
-    """Shorten an ISO time to seconds."""
-    return value[:19].replace("T", " ") if isinstance(value, str) and value[10:11] == "T" else value
+    given = dict(row)
+    del given["job_id"]
+    return given | {name: iso(given[name]) for name in ("asked", "started", "ended")}
 
 
 def area_of(place: Place, row: sqlite3.Row, attempt: int) -> Path | None:

@@ -70,7 +70,7 @@ def _state_or_folder(text: str) -> State | Path:
 def _folder_before(context: typer.Context, value: list[Any] | None) -> list[Any]:
     before = context.find_root().params.get("state")
     given = list(value or ())
-    return given if before is None or any(isinstance(one, Path) for one in given) else [*given, before]
+    return given if before is None or any(isinstance(one, Path) for one in given) else [*given, Path(before)]
 
 
 ConfigFirst = Annotated[

@@ -8,6 +8,7 @@ sorted keys, or NULL: extra holds the configured attributes, notes which values 
 
 import os
 import sqlite3
+from collections.abc import Iterator
 from urllib.parse import quote
 
 COLUMNS: tuple[tuple[str, str], ...] = (
@@ -67,15 +68,12 @@ def replace_bad_text(connection: sqlite3.Connection) -> int:
     Whole chunks of rows are joined in SQL and decoded at once, which costs next to nothing when all is well.
     """
     names = [name for name, kind in COLUMNS if kind == "TEXT" and name != "detector_mask"]
-    joined = " || char(10) || ".join(f"coalesce({name}, '')" for name in names)
-    chunk = f"SELECT run, {joined} AS joined FROM run WHERE run > ? ORDER BY run LIMIT {_CHUNK}"
-    whole = f"SELECT min(run), max(run), CAST(group_concat(joined, char(10)) AS BLOB) FROM ({chunk})"
+    texts = ", ".join(f"CAST(group_concat({name}) AS BLOB)" for name in names)
     bad_chunks = []
-    first, last, text = connection.execute(whole, (-1,)).fetchone()
-    while last is not None:
-        if not _is_utf8(text):
-            bad_chunks.append((first, last))
-        first, last, text = connection.execute(whole, (last,)).fetchone()
+    for ends in _chunks(connection):
+        joined = connection.execute(f"SELECT {texts} FROM run WHERE run BETWEEN ? AND ?", ends).fetchone()
+        if not all(text is None or _is_utf8(text) for text in joined):
+            bad_chunks.append(ends)
     replaced = 0
     blobs = ", ".join(f"CAST({name} AS BLOB)" for name in names)
     change = ", ".join(f"{name} = ?" for name in names)
@@ -88,6 +86,17 @@ def replace_bad_text(connection: sqlite3.Connection) -> int:
             connection.execute(f"UPDATE run SET {change} WHERE run = ?", (*clean, run))
             replaced += 1
     return replaced
+
+
+def _chunks(connection: sqlite3.Connection) -> Iterator[tuple[int, int]]:
+    """Yield the first and last run of each chunk of runs."""
+    last = connection.execute("SELECT max(run) FROM run").fetchone()[0]
+    first = connection.execute("SELECT min(run) FROM run").fetchone()[0]
+    step = f"SELECT run FROM run WHERE run >= ? ORDER BY run LIMIT 1 OFFSET {_CHUNK}"
+    while first is not None:
+        following = connection.execute(step, (first,)).fetchone()
+        yield first, following[0] - 1 if following else last
+        first = following[0] if following else None
 
 
 def _is_utf8(text: bytes) -> bool:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
 
 from caf.domain.errors import StoreError
-from caf.domain.jobs import LEGAL
+from caf.store.migrations import fill_transitions, migrate
 
 if TYPE_CHECKING:
     import aiosqlite
@@ -82,6 +82,16 @@ def _prepare(conn: sqlite3.Connection, path: Path, *, create: bool) -> None:
             "or restore a backup made before the upgrade"
         )
     conn.execute("PRAGMA journal_mode = TRUNCATE")
+    if version < VERSION:
+        if not create:
+            raise StoreError(
+                f"{path}: was written by an older caf (schema {version}, this one has {VERSION}): it is brought up to "
+                "date when the supervisor is started: `caf run`"
+            )
+        with transaction(conn):
+            version = conn.execute("PRAGMA user_version").fetchone()[0]
+            if version < VERSION:
+                migrate(conn, version, VERSION)
 
 
 def statements(script: str) -> Iterator[str]:
@@ -103,7 +113,7 @@ def _create(conn: sqlite3.Connection) -> None:
             return
         for statement in statements(files("caf.store").joinpath("schema.sql").read_text(encoding="utf-8")):
             conn.execute(statement)
-        conn.executemany("INSERT INTO transition VALUES (?, ?)", sorted(LEGAL))
+        fill_transitions(conn)
         conn.execute("INSERT INTO meta VALUES ('database_id', ?)", (secrets.token_hex(4),))
         conn.execute(f"PRAGMA application_id = {APPLICATION_ID}")
         conn.execute(f"PRAGMA user_version = {VERSION}")

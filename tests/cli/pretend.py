@@ -36,7 +36,11 @@ reason = "it was not written that day"
 [listeners.Scan]
 first_run = 490001
 min_events = 1700
-match = { run_type = "LarCalibL1Calo", gain_strategy = ["CalibGainsEt", "GainOneOvEmbFcalHighEta"], end = { known = true } }
+
+[listeners.Scan.match]
+run_type = "LarCalibL1Calo"
+gain_strategy = ["CalibGainsEt", "GainOneOvEmbFcalHighEta"]
+end = { known = true }
 
 [listeners.Standalone]
 match = { run_type = { contains = "Phys" }, tier0_tag = { not_in = ["L1CaloEnergyScan"] } }

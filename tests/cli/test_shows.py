@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from caf.domain.jobs import Result, State
+from caf.domain.jobs import Result, State, Word
 from caf.store import jobs
 from tests.cli.pretend import D3PD, NOW, RAMP, RUNS, Site, a_run, absorb, move
 
@@ -73,7 +73,7 @@ def test_why_has_an_answer_in_every_state(site: Site) -> None:
     s = State
     job = jobs.find(conn, 490010, RAMP)
     seen = set()
-    jobs.act(conn, 490010, RAMP, jobs.Word.RESET, NOW, "me")
+    jobs.act(conn, 490010, RAMP, Word.RESET, NOW, "me")
     steps: list[tuple[State, dict[str, object]]] = [
         (s.STAGING, {}),
         (s.PREPARED, {}),
@@ -91,10 +91,10 @@ def test_why_has_an_answer_in_every_state(site: Site) -> None:
         seen.add(answer["why"])
         if state is s.PENDING:
             assert "proves nothing" in answer["why"]
-    for word in (jobs.Word.KILL,):
+    for word in (Word.KILL,):
         jobs.act(conn, 490010, RAMP, word, NOW, "me", "wrong release")
         assert "kill by me: wrong release" in site.caf("jobs", "why", "490010", RAMP).out
-    jobs.act(conn, 490001, RAMP, jobs.Word.HOLD, NOW, "me")
+    jobs.act(conn, 490001, RAMP, Word.HOLD, NOW, "me")
     assert "becomes WAITING when the end of attempt 1 (batch id 4711)" in site.caf("jobs", "why", "490001", RAMP).out
     assert len(seen) == len(steps) + 1
     assert job["job"] == RAMP
@@ -103,7 +103,7 @@ def test_why_has_an_answer_in_every_state(site: Site) -> None:
 
 def test_why_of_a_new_job_tells_its_back_off(site: Site) -> None:
     conn = site.open()
-    jobs.act(conn, 490010, RAMP, jobs.Word.RESET, NOW, "me")
+    jobs.act(conn, 490010, RAMP, Word.RESET, NOW, "me")
     row = jobs.find(conn, 490010, RAMP)
     change = jobs.Change(row["id"], State.NEW, 1, State.NEW, "no raw files yet", sets={"not_before": 4e9})
     assert jobs.apply(conn, [change], NOW) == [True]

@@ -132,23 +132,22 @@ class Attached:
 
     def _covering(self, key: str, channel: int | None) -> str:
         """Return the query of the record whose [since, until) holds the key."""
-        return self._by_channel(channel, lambda of: self._last_before(of, key), f"i.IOV_UNTIL > {key}")
+        return self._by_channel(channel, lambda of: self._last_if_covering(of, key))
 
-    def _by_channel(self, channel: int | None, record: Callable[[str], str], condition: str = "1 = 1") -> str:
-        """Ask a record of one channel, or of each until the first that has one."""
+    def _by_channel(self, channel: int | None, record: Callable[[str], str]) -> str:
+        """Ask for the record of one channel, or of each until the first that has one."""
         if channel is not None:
-            one = f"{self._key('i')} = ({record(str(channel))})"
-            return f"(SELECT {self._key('i')} FROM {self.iovs} i WHERE {one} AND {condition})"
-        channels = quoted(self.folder.channel_table, self.schema)
-        return f"""(SELECT {self._key("i")} FROM {channels} c CROSS JOIN {self.iovs} i
-            ON {self._key("i")} = ({record("c.CHANNEL_ID")}) WHERE {condition} ORDER BY c.CHANNEL_ID LIMIT 1)"""
+            return f"({record(str(channel))})"
+        channels, query = quoted(self.folder.channel_table, self.schema), record("c.CHANNEL_ID")
+        return f"(SELECT ({query}) FROM {channels} c WHERE ({query}) IS NOT NULL ORDER BY c.CHANNEL_ID LIMIT 1)"
 
     def _first_own(self, channel: str) -> str:
-        within = f"j.CHANNEL_ID = {channel} AND j.IOV_SINCE >= {_FIRST_KEY} AND j.IOV_SINCE < {_PAST_KEYS}"
-        source, condition = self._rows("j", within)
-        return f"SELECT {self._key('j')} FROM {source} j WHERE {condition} ORDER BY j.IOV_SINCE LIMIT 1"
+        within = f"i.CHANNEL_ID = {channel} AND i.IOV_SINCE >= {_FIRST_KEY} AND i.IOV_SINCE < {_PAST_KEYS}"
+        source, condition = self._rows("i", within)
+        return f"SELECT {self._key('i')} FROM {source} i WHERE {condition} ORDER BY i.IOV_SINCE LIMIT 1"
 
-    def _last_before(self, channel: str, key: str) -> str:
+    def _last_if_covering(self, channel: str, key: str) -> str:
         # Intervals of one channel never overlap in one version: only the last that begins at or before it can hold it.
-        source, condition = self._rows("j", f"j.CHANNEL_ID = {channel} AND j.IOV_SINCE <= {key}")
-        return f"SELECT {self._key('j')} FROM {source} j WHERE {condition} ORDER BY j.IOV_SINCE DESC LIMIT 1"
+        source, condition = self._rows("i", f"i.CHANNEL_ID = {channel} AND i.IOV_SINCE <= {key}")
+        covering = f"CASE WHEN i.IOV_UNTIL > {key} THEN {self._key('i')} END"
+        return f"SELECT {covering} FROM {source} i WHERE {condition} ORDER BY i.IOV_SINCE DESC LIMIT 1"

@@ -6,7 +6,7 @@ from caf.sources import snapshot
 from caf.sources.cool.attached import MAX_LUMI_BLOCK, Attached
 from caf.sources.cool.attributes import Attribute
 from caf.sources.cool.folders import OPEN_ENDED
-from caf.sources.cool.values import flag, integer, mask, text
+from caf.sources.cool.values import filled, flag, integer, mask, text
 
 NO_END_RECORD = 1
 NO_LUMI_RECORD = 4
@@ -77,13 +77,14 @@ def _columns(found: RunFolders, inverted_before: int) -> dict[str, str]:
     recorded = f"coalesce({flag(sor, 'RecordingEnabled')}, {flag(eor, 'RecordingEnabled')})"
     if inverted_before:
         recorded = f"CASE WHEN m.run < {inverted_before} THEN 1 - {recorded} ELSE {recorded} END"
-    partitions = [text(counters, "PartitionName"), text(sfo, "PartitionName")]
-    configurations = [text(eor, "DAQConfiguration"), text(sor, "DAQConfiguration")]
+    partition, configuration = "PartitionName", "DAQConfiguration"
     return {
         "run": "m.run",
         "run_type": f"coalesce({text(sor, 'RunType')}, {text(eor, 'RunType')})",
-        "partition": _first_filled(partitions),
-        "daq_configuration": _first_filled(configurations),
+        "partition": f"coalesce({filled(counters, partition)}, {filled(sfo, partition)}, "
+        f"{text(counters, partition)}, {text(sfo, partition)})",
+        "daq_configuration": f"coalesce({filled(eor, configuration)}, {text(sor, configuration)}, "
+        f"{text(eor, configuration)})",
         "detector_mask": f"coalesce({mask(sor, 'DetectorMask')}, {mask(eor, 'DetectorMask')})",
         "project_tag": f"coalesce({text(sor, *_PROJECT)}, {text(eor, *_PROJECT)})",
         "recorded": recorded,
@@ -103,12 +104,6 @@ def _columns(found: RunFolders, inverted_before: int) -> dict[str, str]:
         "extra": _extra(found.configured),
         "notes": _notes(found),
     }
-
-
-def _first_filled(texts: list[str]) -> str:
-    """Return SQL of the first text that is not empty, else of the first that is there."""
-    filled = [f"nullif({each}, '')" for each in texts]
-    return f"coalesce({', '.join(filled + texts)})"
 
 
 def _no_record(source: Attached | None) -> str:

@@ -113,6 +113,8 @@ async def _request(house: House, row: sqlite3.Row, attempt: int, files: list[dic
     """Describe an attempt's area: all that it is made from, which job.json keeps."""
     configuration, table, _ = await house.tables_of(row)
     record = await house.database.call(discovery.record_of_run, row["run"], configuration.corrections_in_force())
+    attributes = {name: to_json(name, value) for name, value in record.values.items()}
+    log = table.log.format(run=row["run"], job=row["job"])
     return {
         "work": str(house.configuration.caf.work),
         "templates": str(configuration.caf.templates),
@@ -124,10 +126,10 @@ async def _request(house: House, row: sqlite3.Row, attempt: int, files: list[dic
         "files": list(table.templates),
         "command": list(table.command),
         "listener": row["listener"],
-        "attributes": {name: to_json(name, value) for name, value in record.values.items()},
+        "attributes": attributes,
         "tags": dict(table.tags),
         "inputs": files,
-        "log": table.log.format(run=row["run"], job=row["job"]),
+        "log": log,
         "facts": {
             "caf": __version__,
             "configuration": {
@@ -135,6 +137,9 @@ async def _request(house: House, row: sqlite3.Row, attempt: int, files: list[dic
                 "sha256": configuration.sha256,
                 "path": str(configuration.path),
             },
+            "listener": row["listener"],
+            "log": log,
+            "attributes": attributes,
             "corrected": dict(record.corrected),
         },
     }

@@ -1,0 +1,135 @@
+"""`status` and `db check`: what needs a person, and whether the database agrees with itself."""
+
+import os
+import shutil
+
+import pytest
+
+from caf import lock
+from caf.domain.jobs import State, Word
+from caf.store import duties, jobs
+from tests.cli.pretend import D3PD, NOW, RAMP, Site, move
+
+QUIET = 4e9  # a time to come
+
+
+def settle_all(site: Site) -> None:
+    """Leave nothing that needs a person."""
+    conn = site.open()
+    for row in conn.execute("SELECT run, job, state FROM job").fetchall():
+        if row["state"] in ("WAITING", "FAILED"):
+            jobs.act(conn, row["run"], row["job"], Word.KILL, NOW, "me")
+    conn.close()
+
+
+def test_status_counts_and_asks_with_the_command_to_type(site: Site) -> None:
+    answer = site.caf("status")
+    assert answer.status == 1
+    assert "jobs:       6 WAITING, 1 PREPARED, 1 RUNNING, 1 FAILED" in answer.out
+    needs = site.caf("status", "--json").json()["needs"]
+    assert [(need["what"], need["count"]) for need in needs] == [("waiting", 6), ("failed", 1)]
+    assert all(need["command"].startswith("caf ") for need in needs)
+    assert f"`caf jobs why 490006 {RAMP}`" in answer.out
+    assert max(map(len, answer.out.splitlines()[2:])) <= 80
+
+
+def test_status_is_0_when_nobody_is_needed(site: Site) -> None:
+    settle_all(site)
+    answer = site.caf("status")
+    assert answer.status == 0
+    assert "Nothing needs a person." in answer.out
+    nagios = site.caf("status", "--nagios")
+    assert (nagios.status, nagios.out.count("\n")) == (0, 1)
+    assert nagios.out.startswith("CAF OK - nothing needs a person | ")
+
+
+def test_nagios_gets_one_line_and_its_own_codes(site: Site) -> None:
+    answer = site.caf("status", "--nagios")
+    assert (answer.status, answer.out.count("\n")) == (1, 1)
+    assert answer.out.startswith("CAF WARNING - 6 jobs waiting for validation")
+    assert answer.out.endswith("| waiting=6 prepared=1 running=1 failed=1\n")
+
+
+def test_a_failing_duty_needs_a_person_and_is_critical_when_it_persists(site: Site) -> None:
+    settle_all(site)
+    conn = site.open()
+    duties.ended(conn, "discover", NOW, QUIET, summary=None, error="the replica is | gone\x1b[2J")
+    assert site.caf("status").status == 1
+    answer = site.caf("status", "--nagios")
+    assert answer.status == 1
+    assert "discover fails: the replica is / gone\ufffd[2J: `caf check`" in answer.out
+    for _ in range(2):
+        duties.ended(conn, "discover", NOW, QUIET, summary=None, error="the replica is gone")
+    conn.close()
+    assert site.caf("status", "--nagios").status == 2
+
+
+def test_work_that_waits_without_a_supervisor_is_critical(site: Site) -> None:
+    settle_all(site)
+    conn = site.open()
+    duties.ended(conn, "organise", NOW, NOW + 120, summary=None, error=None)
+    conn.close()
+    answer = site.caf("status", "--nagios")
+    assert answer.status == 2
+    assert "the supervisor does not run" in answer.out
+    with lock.held(site.state / "caf.lock", NOW):
+        found = site.caf("status", "--json").json()
+    assert f"process {os.getpid()}" in found["supervisor"]
+    assert [(need["what"], need["critical"]) for need in found["needs"]] == [("duty", True)]
+    assert "organise is late" in found["needs"][0]["text"]
+
+
+def test_runs_in_conflict_disputed_runs_and_unknown_jobs_need_a_person(site: Site) -> None:
+    settle_all(site)
+    conn = site.open()
+    conn.execute("INSERT INTO verdict (configuration_id, status, answers) VALUES (1, 'CONFLICT', 'hhhhh hh')")
+    conn.execute("UPDATE run SET status = 'CONFLICT', verdict_id = (SELECT max(id) FROM verdict) WHERE run = 490005")
+    conn.execute("UPDATE run SET disputed = 1 WHERE run = 490010")
+    move(conn, 490001, RAMP, State.RUNNING, sets={"unknown_since": NOW})
+    conn.close()
+    needs = {need["what"]: need for need in site.caf("status", "--json").json()["needs"]}
+    assert needs["conflict"]["command"] == "caf listeners explain 490005"
+    assert needs["disputed"]["command"] == "caf runs show 490010"
+    assert needs["unknown"]["command"] == f"caf jobs why 490001 {RAMP}"
+
+
+def test_status_before_the_first_round(empty: Site) -> None:
+    assert empty.caf("status").status == 0
+    assert empty.caf("status", "--nagios").status == 1
+    assert empty.caf("status", "--json").json()["database"] is False
+
+
+def test_nagios_gets_its_line_even_when_nothing_can_be_read(site: Site) -> None:
+    (site.state / "caf.db").write_bytes(b"rubbish" * 1000)
+    answer = site.caf("status", "--nagios")
+    assert (answer.status, answer.err, answer.out.count("\n")) == (2, "", 1)
+    assert answer.out.startswith("CAF CRITICAL - ")
+    assert site.caf("status").status == 1
+
+
+def test_a_sound_database_is_said_to_be(site: Site, tmp_path_factory: pytest.TempPathFactory) -> None:
+    answer = site.caf("db", "check")
+    assert (answer.status, answer.out) == (0, "the database is whole and agrees with itself\n")
+    assert site.caf("db", "check", "--json").json() == {"database": True, "findings": []}
+    shutil.rmtree(site.state)
+    assert site.caf("db", "check").status == 0
+
+
+def test_findings_of_the_database_are_told(site: Site) -> None:
+    conn = site.open()
+    conn.execute("UPDATE job_count SET jobs = 7 WHERE state = 'WAITING' AND job = ?", (D3PD,))
+    conn.close()
+    answer = site.caf("db", "check")
+    assert answer.status == 1
+    assert f"job_count says 7 {D3PD} WAITING, but there are 5" in answer.out
+
+
+def test_a_damaged_database_is_told_without_a_traceback(site: Site) -> None:
+    path = site.state / "caf.db"
+    data = bytearray(path.read_bytes())
+    data[4096 : len(data) - 4096] = b"\xa5" * (len(data) - 8192)
+    path.write_bytes(data)
+    answer = site.caf("db", "check")
+    assert answer.status == 1
+    assert "bug" not in answer.err
+    assert "damaged" in answer.out + answer.err
