@@ -26,6 +26,7 @@ EVENTS = {
     "run.accepted": "exactly one listener takes the run",
     "run.unclaimed": "no listener takes the run",
     "run.conflict": "two or more listeners would take the run; a person must assign it",
+    "runs.judged": "very many verdicts at once, counted by status",
     "jobs.made": "jobs were made of accepted runs",
     "jobs.flood": "one round would make too many jobs; all of them wait for a person",
     "job.moved": "a job changed its state",

@@ -129,7 +129,8 @@ def _many(place: Place, order: Order, yes: bool, **wanted: Any) -> None:
         for row in rows:
             assert conn is not None
             try:
-                print(_now(act(conn, row["run"], row["job"], order.word, time.time(), order.who, order.why)))
+                now, seen = time.time(), State(row["state"])
+                print(_now(act(conn, row["run"], row["job"], order.word, now, order.who, order.why, seen=seen)))
             except Refused as error:
                 refused.append(error)
     for refusal in refused:

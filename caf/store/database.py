@@ -4,11 +4,10 @@ A transaction is a plain function on a sqlite3.Connection. Awaiting statement by
 open when a task is cancelled, and the next task's writes would join it; so the function is carried whole.
 """
 
-import secrets
+import os
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
 
@@ -23,6 +22,7 @@ T = TypeVar("T")
 
 APPLICATION_ID = 0x63616664  # "cafd" in the file's header
 VERSION = 1
+SCHEMA = Path(__file__).with_name("schema.sql")
 BUSY_TIMEOUT = 10.0  # s; a commit takes half a millisecond, so this is a disk in trouble
 
 
@@ -111,10 +111,10 @@ def _create(conn: sqlite3.Connection) -> None:
     with transaction(conn):
         if conn.execute("PRAGMA user_version").fetchone()[0]:
             return
-        for statement in statements(files("caf.store").joinpath("schema.sql").read_text(encoding="utf-8")):
+        for statement in statements(SCHEMA.read_text(encoding="utf-8")):
             conn.execute(statement)
         fill_transitions(conn)
-        conn.execute("INSERT INTO meta VALUES ('database_id', ?)", (secrets.token_hex(4),))
+        conn.execute("INSERT INTO meta VALUES ('database_id', ?)", (os.urandom(4).hex(),))
         conn.execute(f"PRAGMA application_id = {APPLICATION_ID}")
         conn.execute(f"PRAGMA user_version = {VERSION}")
 

@@ -4,7 +4,7 @@ Every change goes through `_move`: the transition table, the attempt's number, w
 attempt's own row and the audit row are all seen to in one place and in one transaction.
 """
 
-import secrets
+import os
 import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -97,13 +97,26 @@ def no_run(conn: sqlite3.Connection, run: int) -> str:
 
 
 def act(
-    conn: sqlite3.Connection, run: int, job: str, word: Word, now: float, who: str, reason: str | None = None
+    conn: sqlite3.Connection,
+    run: int,
+    job: str,
+    word: Word,
+    now: float,
+    who: str,
+    reason: str | None = None,
+    *,
+    seen: State | None = None,
 ) -> sqlite3.Row:
-    """Do what a person says of a job, at once or by way of CANCELLING; Refused says what would be allowed."""
+    """Do what a person says of a job, at once or by way of CANCELLING; Refused says what would be allowed.
+
+    With `seen`, the state in which the person saw it, a job that has moved on since is left alone.
+    """
     with transaction(conn):
         row = find(conn, run, job)
         state = State(row["state"])
         target = target_of(state, word)
+        if seen is not None and state is not seen:
+            raise Refused(f"job {job} of run {run} was {seen} and is {state} now: look again")
         if target is None:
             raise Refused(_refusal(row, state, word))
         goal = GOAL[word]
@@ -159,7 +172,7 @@ def claim_tokens(conn: sqlite3.Connection, job_ids: Sequence[int], now: float) -
             row = conn.execute("SELECT * FROM job WHERE id = ?", (job_id,)).fetchone()
             if row["state"] != State.PREPARED:
                 continue
-            token = f"caf-{database}-{job_id}-{row['attempt']}-{secrets.token_hex(4)}"
+            token = f"caf-{database}-{job_id}-{row['attempt']}-{os.urandom(4).hex()}"
             _move(conn, row, State.SUBMITTING, now, ORGANISE, "a slot is free", sets={"token": token})
             conn.execute(
                 "INSERT INTO attempt (job_id, attempt, token, asked) VALUES (?, ?, ?, ?)",

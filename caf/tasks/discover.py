@@ -16,6 +16,7 @@ from caf.store.rows import record_from
 from caf.tasks.house import QUICK, House
 
 PAGE = 2000  # runs in one transaction
+LOUD = 100  # verdicts of one page that are logged one by one; beyond it only those that lead to something
 EVENTS = {
     Status.OPEN: "run.open",
     Status.ACCEPTED: "run.accepted",
@@ -154,7 +155,11 @@ async def _pages(house: House, found: Discovered, step: Any, replica_time: int) 
         found.new += page.new
         found.changed += page.changed
         found.became += page.became
+        if len(page.notable) > LOUD:
+            house.log.info("runs.judged", **{status.lower(): count for status, count in page.became.items()})
         for run, status, listener in page.notable:
+            if len(page.notable) > LOUD and status not in {Status.ACCEPTED, Status.CONFLICT}:
+                continue
             house.log.info(EVENTS[Status(status)], run=run, **({"listener": listener} if listener else {}))
         after = page.last
 

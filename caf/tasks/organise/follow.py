@@ -16,6 +16,7 @@ from caf.tasks.house import QUICK, House
 from caf.tasks.organise.moves import carry_out
 from caf.tasks.organise.prepare import prepare_areas
 
+AGAIN = 10.0  # s until one that was asked to end, and has not, is asked more firmly
 FOLLOWED = (State.SUBMITTING, State.PENDING, State.RUNNING, State.CANCELLING)
 Decided = tuple[sqlite3.Row, Records, Sighting, Decision]
 
@@ -197,13 +198,14 @@ async def _overdue(house: House, decided: Sequence[Decided]) -> list[Decided]:
             continue
         why = f"it ran longer than its walltime of {table.walltime:g} s"
         facts = {"result": Result.WALLTIME, "reason": why}
+        sets = {"batch_id": row["batch_id"], "not_before": house.clock() + AGAIN}
         change = Change(
             row["id"],
             State.RUNNING,
             row["attempt"],
             State.RUNNING,
             why,
-            sets={"batch_id": row["batch_id"]},
+            sets=sets,
             attempt_sets=facts,
         )
         changes.append((change, row))

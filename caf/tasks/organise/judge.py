@@ -4,6 +4,7 @@ import sqlite3
 from typing import Any
 
 from caf.config import JobTable
+from caf.domain.errors import StorageError
 from caf.domain.jobs import INFRASTRUCTURE, Result, State
 from caf.domain.judging import Success, judge_end, retry_delay
 from caf.store import jobs
@@ -13,7 +14,7 @@ from caf.tasks.organise.moves import carry_out
 
 
 async def judge_finished(house: House) -> int:
-    """Judge every FINISHED job whose area can be looked at."""
+    """Judge every FINISHED job; one whose area cannot be looked at now is judged later."""
     rows = await house.database.call(jobs.in_states, (State.FINISHED,))
     if not rows:
         return 0
@@ -33,12 +34,19 @@ async def judge_finished(house: House) -> int:
         )
     found = await house.each("inspect", [(call,) for call in calls], timeout=5 * QUICK)
     changes: list[tuple[Change, object]] = []
+    trouble: StorageError | None = None
     for row, (table, success), seen in zip(rows, successes, found, strict=True):
-        if isinstance(seen, Exception):
-            seen = {"missing": [str(seen)]} if not getattr(seen, "transient", False) else None
-        if seen is not None:
+        if not isinstance(seen, StorageError):
             changes.append((_judged(house, row, table, success, seen), row))
-    return await carry_out(house, changes)
+        elif seen.transient:
+            trouble = seen
+        else:
+            why = str(seen)
+            changes.append((Change(row["id"], State.FINISHED, row["attempt"], State.FAILED, why, Result.OUTPUTS), row))
+    moved = await carry_out(house, changes)
+    if trouble is not None:
+        raise trouble
+    return moved
 
 
 def success_of(table: JobTable, row: sqlite3.Row) -> Success:

@@ -7,12 +7,15 @@ batch system or file system in trouble stops its own step for this round, not th
 from dataclasses import dataclass, field
 
 from caf.domain.errors import BatchError, CafError, StorageError
+from caf.domain.jobs import State
 from caf.store import jobs
 from caf.tasks.house import House
-from caf.tasks.organise.follow import follow_attempts
+from caf.tasks.organise.follow import AGAIN, FOLLOWED, follow_attempts
 from caf.tasks.organise.judge import judge_finished
 from caf.tasks.organise.prepare import prepare_new
 from caf.tasks.organise.submit import submit_prepared
+
+SOONEST = 1.0  # s
 
 
 @dataclass(slots=True)
@@ -36,9 +39,22 @@ async def run_once(house: House) -> Organised:
             done.moved += await step(house)
         except (BatchError, StorageError) as error:
             done.troubles.append(str(error))
-    due = await house.database.call(jobs.next_due)
-    if due is not None:
-        done.again_in = max(due - house.clock(), 1.0)
+    done.again_in = await _again_in(house)
     if done.troubles:
         raise CafError("; ".join(dict.fromkeys(done.troubles)))
     return done
+
+
+async def _again_in(house: House) -> float | None:
+    """Give when (s) something is due: a back-off runs out, a job is asked once more to end, a doubt is settled."""
+    now = house.clock()
+    due = await house.database.call(jobs.next_due)
+    times = [] if due is None else [due - now]
+    for row in await house.database.call(jobs.in_states, FOLLOWED):
+        if row["state"] == State.CANCELLING:
+            times.append(AGAIN)
+        if row["unknown_since"] is not None:
+            times.append(row["unknown_since"] + house.configuration.caf.record_grace - now)
+    soon = [time for time in times if time > 0]
+    overdue = due is not None and due <= now
+    return max(min(soon), SOONEST) if soon and not overdue else SOONEST if overdue else None
