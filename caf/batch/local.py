@@ -97,7 +97,8 @@ class LocalBatch:
         self._children[child.pid] = child
         ticks = process_start(child.pid)
         if ticks is None:  # over already: its records tell
-            child.poll()
+            del self._children[child.pid]
+            child.wait()
             self._on_end()
             return Sighting(Sight.RUNNING)
         identity = Identity(child.pid, ticks, self._boot[:8])
@@ -131,6 +132,8 @@ class LocalBatch:
             return Sighting(Sight.RUNNING, str(identity))
         batch_id = str(identity) if identity else None
         if alive := survivors(one.token):
+            if (ticks := process_start(alive[0])) is not None:
+                self._watch(Identity(alive[0], ticks, self._boot[:8]))
             return Sighting(Sight.RUNNING, batch_id, f"its wrapper is gone, but process {alive[0]} of it lives")
         return Sighting(Sight.ENDED, batch_id, "its process is gone", Result.NODE)
 
@@ -146,8 +149,11 @@ class LocalBatch:
     async def cancel(self, watched: Sequence[Watched]) -> None:
         """Send TERM to all processes of each attempt, and KILL to those that are still there later."""
         for one in watched:
-            first = self._asked_to_end.setdefault(one.token, self._clock())
-            hard = self._clock() - first >= KILL_AFTER
+            if one.token not in self._asked_to_end:
+                self._asked_to_end[one.token] = self._clock()
+                # The next round may be minutes away: a bit after the time is up there is a reason for one.
+                asyncio.get_running_loop().call_later(1.05 * KILL_AFTER, self._on_end)
+            hard = self._clock() - self._asked_to_end[one.token] >= KILL_AFTER
             for pid in survivors(one.token):
                 with suppress(ProcessLookupError, PermissionError):
                     os.kill(pid, signal.SIGKILL if hard else signal.SIGTERM)

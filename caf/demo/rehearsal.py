@@ -3,6 +3,7 @@
 import json
 import os
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -159,12 +160,13 @@ def _advise(directory: Path) -> None:
     folder = os.path.relpath(directory)
     where = shlex.quote(folder if len(folder) < len(str(directory)) else str(directory))
     failed = next(played.run for played in RUNS if played.broken)
+    caf = "caf" if shutil.which("caf") else shlex.quote(str(Path(sys.argv[0]).absolute()))
     print(f"\nThe failed job is meant to fail: its raw file is damaged. Look around, after: cd {where}\n")
     for command in (
-        "caf status",
-        "caf jobs list",
-        f"caf jobs why {failed} LArL1CaloRampMaker",
-        f"caf listeners explain {RUNS[4].run}",
-        f"caf jobs start {RUNS[1].run} LArL1CaloRampMaker      (and then: caf run --once, twice)",
+        "status",
+        "jobs list",
+        f"jobs why {failed} LArL1CaloRampMaker",
+        f"listeners explain {RUNS[4].run}",
+        f"jobs start {RUNS[1].run} LArL1CaloRampMaker      (and then: caf run --once, twice)",
     ):
-        print(f"  {command}")
+        print(f"  {caf} {command}")

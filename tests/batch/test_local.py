@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from caf.batch import local
 from caf.batch.interface import Submission, Watched
 from caf.batch.local import KILL_AFTER, LocalBatch, boot_id, process_start, survivors
 from caf.domain.following import Sight
@@ -25,8 +26,9 @@ SLEEP = "exec sleep 60"
 def _nothing_is_left() -> Iterator[None]:
     yield
     for pid in survivors(TOKEN):
-        with suppress(ProcessLookupError):
+        with suppress(ProcessLookupError, ChildProcessError):
             os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
 
 
 class Ends:
@@ -64,6 +66,11 @@ def script(folder: Path, body: str) -> Submission:
     path = folder / "caf.sh"
     path.write_text(f"{body}\n")
     return Submission(TOKEN, str(path))
+
+
+def is_there(pid: int) -> bool:
+    """A zombie is there too."""
+    return Path(f"/proc/{pid}").exists()
 
 
 async def look(batch: LocalBatch, batch_id: str | None, start: dict[str, object] | None = None) -> Sight:
@@ -254,22 +261,60 @@ def test_a_job_hangs_on_nothing_of_the_supervisors(tmp_path: Path) -> None:
     with_batch(test)
 
 
-def test_the_ended_are_reaped(tmp_path: Path) -> None:
-    """Neither quick ones nor slow ones stay as zombies, and no descriptor of theirs stays open."""
+def test_the_ended_are_reaped_and_forgotten(tmp_path: Path) -> None:
+    """No zombie stays, no descriptor stays open."""
+    pids: list[int] = []
 
     async def test(batch: LocalBatch, ends: Ends) -> None:
         before = len(os.listdir("/proc/self/fd"))
-        pids = []
         for body in (":", "sleep 0.1") * 5:
             seen = await batch.submit(script(tmp_path, body))
             if seen.batch_id is not None:
                 pids.append(int(seen.batch_id.partition("-")[0]))
         while ends.count < 10:
             await ends.next()
-        assert pids
-        assert not [pid for pid in pids if Path(f"/proc/{pid}").exists()]
-        with pytest.raises(ChildProcessError):
-            os.waitpid(-1, os.WNOHANG)
+        assert not [pid for pid in pids if is_there(pid)]
         assert len(os.listdir("/proc/self/fd")) == before
+
+    with_batch(test)
+    assert pids
+
+
+def test_a_job_that_is_over_before_it_can_be_looked_at_is_reaped_and_told_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    over: list[int] = []
+
+    def when_over(pid: int) -> int | None:
+        over.append(pid)
+        os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+        return process_start(pid)
+
+    async def test(batch: LocalBatch, ends: Ends) -> None:
+        monkeypatch.setattr(local, "process_start", when_over)
+        seen = await batch.submit(script(tmp_path, ":"))
+        monkeypatch.undo()
+        assert (seen.sight, seen.batch_id, ends.count) == (Sight.RUNNING, None, 1)
+        assert not is_there(over[0])
+        assert await look(batch, None) is Sight.ENDED
+        assert not batch._children
+
+    with_batch(test)
+
+
+def test_no_round_needs_to_come_by_chance_for_the_kill(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The organise duty is woken when the time between TERM and KILL is over, be its interval ever so long."""
+    monkeypatch.setattr(local, "KILL_AFTER", 0.2)
+    body = f"trap : TERM\ntouch {tmp_path}/ready\nwhile :; do sleep 0.05; done"
+
+    async def test(batch: LocalBatch, ends: Ends) -> None:
+        seen = await batch.submit(script(tmp_path, body))
+        wait_until((tmp_path / "ready").exists)
+        await batch.cancel([Watched(TOKEN, seen.batch_id)])
+        await ends.next()
+        assert await look(batch, seen.batch_id) is Sight.RUNNING
+        await batch.cancel([Watched(TOKEN, seen.batch_id)])
+        while await look(batch, seen.batch_id) is not Sight.ENDED:  # a child born at that instant lives a bit longer
+            await ends.next()
 
     with_batch(test)

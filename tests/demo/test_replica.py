@@ -11,8 +11,9 @@ from caf.demo.replica import MULTI, OPEN_ENDED, FolderSpec, Replica
 from caf.demo.run_writer import DERIVED_RUN_PARS, SOR, STRATEGY, TDAQ_FOLDERS, TRIGGER_FOLDERS, RunWriter
 from caf.domain.errors import CafError
 from caf.sources.cool import Conditions, read_runs
+from tests.sources.library import library
 
-COOL = Path(__file__).resolve().parents[3] / "shared" / "data" / "cool"
+COOL = library()
 NOW = 1_714_500_000_123_456_789
 LATER = NOW + 3600 * 10**9
 START = 1_714_400_000_000_000_000
@@ -31,7 +32,6 @@ def rows(path: Path, query: str) -> list[tuple[object, ...]]:
         connection.close()
 
 
-@pytest.mark.skipif(not COOL.is_dir(), reason="the library's schema is not beside this checkout")
 @pytest.mark.parametrize(("schema", "folders"), [("TDAQ", TDAQ_FOLDERS), ("TRIGGER", TRIGGER_FOLDERS)])
 def test_the_schema_is_the_librarys_statement_by_statement(
     schema: str, folders: tuple[FolderSpec, ...], tmp_path: Path
@@ -47,7 +47,6 @@ def test_the_schema_is_the_librarys_statement_by_statement(
     assert made == wanted
 
 
-@pytest.mark.skipif(not COOL.is_dir(), reason="the library's files are not beside this checkout")
 @pytest.mark.parametrize(("schema", "folders"), [("TDAQ", TDAQ_FOLDERS), ("TRIGGER", TRIGGER_FOLDERS)])
 def test_the_catalogue_is_the_librarys_row_by_row(schema: str, folders: tuple[FolderSpec, ...], tmp_path: Path) -> None:
     with Replica.create(str(tmp_path / "r.db"), "CONDBR2", NOW) as replica:
@@ -67,7 +66,6 @@ def test_the_catalogue_is_the_librarys_row_by_row(schema: str, folders: tuple[Fo
         assert rows(tmp_path / "r.db", query) == rows(real, query)
 
 
-@pytest.mark.skipif(not COOL.is_dir(), reason="the library's files are not beside this checkout")
 def test_multi_version_cuts_are_the_librarys(tmp_path: Path) -> None:
     """What the library was asked to store in /MV/STACK gives the same ids, intervals, originals and heads."""
     real = COOL / "synthetic" / "COOLTEST.db"
@@ -85,7 +83,6 @@ def test_multi_version_cuts_are_the_librarys(tmp_path: Path) -> None:
     assert rows(tmp_path / "r.db", f"{last} COOLTEST_F0001_CHANNELS") == rows(real, f"{last} COOLTEST_F0010_CHANNELS")
 
 
-@pytest.mark.skipif(not COOL.is_dir(), reason="the library's files are not beside this checkout")
 @pytest.mark.parametrize(("path", "table"), [(DERIVED_RUN_PARS.path, "F0008"), (STRATEGY.path, "F0012")])
 def test_a_folder_written_anew_holds_the_librarys_rows(path: str, table: str, tmp_path: Path) -> None:
     """The library's user objects, stored again in their order, give all of its rows, remainders and sequences."""

@@ -69,14 +69,14 @@ class Attached:
             f"{self.alias}.rowid = {table}.record"
         )
 
-    def map_runs(self, first_run: int) -> list[str]:
+    def map_runs(self, first_run: int, numbered: bool) -> list[str]:
         """Return statements that map each run to its record.
 
-        The payload's RunNumber is trusted where there is one, else the key. Of several records of a run the lowest
-        channel's is taken, and in it the latest.
+        In a `numbered` folder the payload's RunNumber is trusted where there is one, else the key. Of several records
+        of a run the lowest channel's is taken, and in it the latest.
         """
         alias, table = self.alias, f"m_{self.alias}"
-        number = self.folder.column("RunNumber")
+        number = self.folder.column("RunNumber") if numbered else None
         run = f"{alias}.IOV_SINCE >> {RUN_BITS}"
         if number is not None:
             run = f"coalesce({self.value(number)}, {run})"
@@ -85,7 +85,7 @@ class Attached:
             f"CREATE TABLE temp.{table} (run INTEGER PRIMARY KEY, record INTEGER)",
             f"""INSERT INTO temp.{table} (run, record)
                 SELECT {run}, {alias}.rowid FROM {self.iovs} {alias} {self.payload_join("CROSS")}
-                WHERE {run} >= {first_run} AND {self.known_channels} {self.version.condition(alias)}
+                WHERE {run} >= {int(first_run)} AND {self.known_channels} {self.version.condition(alias)}
                 ON CONFLICT (run) DO UPDATE SET record = excluded.record
                 WHERE ({rank} {self.iovs} o WHERE o.rowid = excluded.record)
                     < ({rank} {self.iovs} o WHERE o.rowid = record)""",

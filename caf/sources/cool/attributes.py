@@ -7,7 +7,7 @@ from typing import Any
 from caf.domain.errors import SourceError
 from caf.sources.cool.attached import RUN_BITS, Attached
 from caf.sources.cool.folders import Column, near
-from caf.sources.cool.values import json_value, text
+from caf.sources.cool.values import json_member, json_value, text
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +62,7 @@ class Attribute:
         """Return SQL of the note's JSON member, null when the value is the run's own."""
         since = f"({self.source.alias}.IOV_SINCE >> {RUN_BITS})"
         final = f"CASE WHEN m.run < {self.latest >> RUN_BITS} THEN 'true' ELSE 'false' END"
-        member = f"""'"{self.wanted.name}":{{"final":' || {final} || ',"from":' || {since} || '}}'"""
+        member = f"""{json_member(self.wanted.name)} || '{{"final":' || {final} || ',"from":' || {since} || '}}'"""
         return f"CASE WHEN {self.source.present} IS NOT NULL AND {since} <> m.run THEN {member} END"
 
 

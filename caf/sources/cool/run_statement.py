@@ -2,14 +2,13 @@
 
 from dataclasses import dataclass, replace
 
+from caf.domain.runs import NO_END_RECORD, NO_LUMI_RECORD
 from caf.sources import snapshot
 from caf.sources.cool.attached import MAX_LUMI_BLOCK, Attached
 from caf.sources.cool.attributes import Attribute
 from caf.sources.cool.folders import OPEN_ENDED
-from caf.sources.cool.values import filled, flag, integer, mask, text
+from caf.sources.cool.values import filled, flag, integer, json_member, mask, text
 
-NO_END_RECORD = 1
-NO_LUMI_RECORD = 4
 _LOW_WORD = 0xFFFFFFFF
 _PROJECT = ("T0ProjectTag", "FilenameTag")  # one thing: Run 2 and later, Run 1
 
@@ -138,7 +137,7 @@ def _extra(attributes: tuple[Attribute, ...]) -> str:
     """Return the SQL of a JSON object with every configured attribute, sorted by name."""
     if not attributes:
         return "NULL"
-    members = (f"'\"{each.wanted.name}\":' || {each.json()}" for each in attributes)
+    members = (f"{json_member(each.wanted.name)} || {each.json()}" for each in attributes)
     return "'{' || " + " || ',' || ".join(members) + " || '}'"
 
 

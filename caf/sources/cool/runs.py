@@ -90,7 +90,7 @@ def _fill(
     with readable(", ".join(sorted(set(replicas.folders.values()))), busy_timeout):
         connection.execute("BEGIN")
         for source in (found.sor, found.eor, found.counters, found.sfo):
-            for statement in source.map_runs(first_run) if source else ():
+            for statement in source.map_runs(first_run, numbered=source in (found.sor, found.eor)) if source else ():
                 connection.execute(statement)
         for statement in map_lb_params(found.lb_params):
             connection.execute(statement)

@@ -74,6 +74,11 @@ def filled(source: Attached | None, *names: str) -> str:
     return "NULL" if found is None else f"nullif({found[1]}, '')"
 
 
+def json_member(name: str) -> str:
+    """Return the SQL text that begins a member of a JSON object."""
+    return "'" + json.dumps(name, ensure_ascii=False).replace("'", "''") + ":'"
+
+
 def json_value(source: Attached, column: Column) -> str:
     """Write a column's value as JSON text, 'null' where it is unknown; blobs as hexadecimal text."""
     value = source.value(column)

@@ -11,10 +11,11 @@ from caf.demo.replica import MULTI, OPEN_ENDED, Replica
 from caf.demo.run_writer import SOR, RunWriter
 from caf.domain.errors import SourceError
 from caf.sources.cool import read_runs
+from tests.sources.library import library
 
 NOW = 1_714_500_000_000_000_000
 RUN = 490001
-COOLTEST = Path(__file__).resolve().parents[4] / "shared" / "data" / "cool" / "synthetic" / "COOLTEST.db"
+COOLTEST = library() / "synthetic" / "COOLTEST.db"
 
 
 @pytest.fixture
@@ -67,6 +68,12 @@ def test_values_are_json_by_name_with_null_for_the_unknown(path: str) -> None:
     assert {notes for _, notes in found} == {None}
 
 
+def test_any_name_will_do(path: str) -> None:
+    name = 'it\'s "odd" {x} é'
+    found = extras(path, **{name: {"folder": "/BY/RUN", "column": "value", "per_run": True, "channel": 3}})
+    assert found[2] == ({name: 2}, {name: {"from": RUN + 1, "final": False}})
+
+
 def test_only_a_folder_written_for_each_run_makes_a_value_provisional(path: str) -> None:
     found = extras(
         path,
@@ -109,7 +116,6 @@ def test_a_slip_in_the_configuration_names_the_attribute_and_what_is_near(
     assert not Path(path + ".snapshot").exists()
 
 
-@pytest.mark.skipif(not COOLTEST.exists(), reason="the library's file of types is not beside this checkout")
 def test_every_type_and_storage_the_library_knows_becomes_json(tmp_path: Path) -> None:
     """COOLTEST.db given a run-control folder: all types, a separate payload, a vector (its first item)."""
     path = str(tmp_path / "r.db")

@@ -11,10 +11,10 @@ import pytest
 from caf.domain.errors import SourceError
 from caf.sources.cool.folders import OPEN_ENDED, Folder
 from caf.sources.cool.reading import Conditions, Payload, databases_of
+from tests.sources.library import library
 
-COOL = Path(__file__).resolve().parents[4] / "shared" / "data" / "cool"
+COOL = library()
 GOLDEN = sorted(path for path in (COOL / "golden").glob("*__*.json"))
-pytestmark = pytest.mark.skipif(not GOLDEN, reason="the golden data are not beside this checkout")
 
 
 @cache

@@ -11,10 +11,10 @@ import pytest
 
 from caf.sources.cool import Conditions, read_runs, read_settled
 from caf.sources.cool.reading import Payload
+from tests.sources.library import library
 
-COOL = Path(__file__).resolve().parents[4] / "shared" / "data" / "cool"
+COOL = library()
 SYNTHETIC = COOL / "synthetic"
-pytestmark = pytest.mark.skipif(not SYNTHETIC.is_dir(), reason="the synthetic replicas are not beside this checkout")
 
 LBLB_MOST, LB_PARAMS_MOST = 8, 6  # the synthetic files hold no more lumi blocks of a run
 REGIME = {

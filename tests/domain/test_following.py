@@ -1,0 +1,217 @@
+"""What is done about an attempt follows from witnesses: every combination of them is tried."""
+
+import dataclasses
+from collections.abc import Iterator
+from itertools import product
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from caf.domain.following import Decision, Limits, Records, Sight, Sighting, Step, follow
+from caf.domain.jobs import LEGAL, Result, State
+
+FOLLOWED = (State.SUBMITTING, State.PENDING, State.RUNNING, State.CANCELLING)
+NOW = 1_700_000_000.0
+LIMITS = Limits(record_grace=90.0, submit_grace=600.0)
+YES_NO = (False, True)
+
+
+@dataclasses.dataclass(frozen=True)
+class Case:
+    """One combination of what is known of an attempt."""
+
+    state: State
+    records: Records
+    sighting: Sighting
+    asked: float
+    doubted: float | None
+
+    def decide(self) -> Decision:
+        return follow(
+            self.state,
+            self.records,
+            self.sighting,
+            asked=self.asked,
+            doubted=self.doubted,
+            now=NOW,
+            limits=LIMITS,
+        )
+
+    @property
+    def trusted(self) -> bool:
+        return self.records.readable and not self.records.foreign
+
+
+def _records() -> Iterator[Records]:
+    for readable, claim, revoked, foreign, started, code in product(
+        YES_NO, YES_NO, YES_NO, YES_NO, (None, NOW - 300), (None, 0, 3)
+    ):
+        node = None if started is None else "n1"
+        yield Records(readable, claim, revoked, foreign, started, node, code, None if code is None else NOW - 1)
+
+
+def _cases() -> Iterator[Case]:
+    sightings = [Sighting(sight, result=result) for sight in Sight for result in (None, Result.MEMORY)]
+    asked = (NOW - 599, NOW - 600)
+    doubted = (None, NOW - 89, NOW - 90)
+    return (Case(*parts) for parts in product(FOLLOWED, _records(), sightings, asked, doubted))
+
+
+CASES = [(case, case.decide()) for case in _cases()]
+
+
+def test_there_are_many_cases() -> None:
+    assert len(CASES) == 4 * 96 * 8 * 6
+
+
+def test_every_decision_is_a_legal_step_with_a_reason_in_one_line() -> None:
+    for case, decision in CASES:
+        assert decision.why, case
+        assert "\n" not in decision.why
+        if decision.step is Step.BECOME and decision.target is not None:
+            assert (case.state, decision.target) in LEGAL, (case, decision)
+
+
+def test_nothing_begins_again_without_proof() -> None:
+    """Following alone never leads to a state from which another attempt starts; a revoke that is won does."""
+    for case, decision in CASES:
+        assert decision.target in {None, State.PENDING, State.RUNNING, State.FINISHED}, (case, decision)
+
+
+def test_an_attempt_is_over_only_with_an_exit_record_or_an_end_that_was_seen() -> None:
+    for case, decision in CASES:
+        over = decision.step is Step.BECOME and decision.target in {None, State.FINISHED}
+        if over:
+            seen = case.sighting.sight is Sight.ENDED and case.records.claim
+            assert case.trusted, case
+            assert case.records.exit_code is not None or seen, (case, decision)
+
+
+def test_a_batch_system_that_does_not_know_ends_nothing() -> None:
+    for case, decision in CASES:
+        if case.sighting.sight is Sight.UNKNOWN and case.records.exit_code is None:
+            assert decision.step is not Step.BECOME or decision.target is State.RUNNING, (case, decision)
+            if decision.step is Step.BECOME:
+                assert case.records.started is not None
+            assert decision.result is None
+
+
+@pytest.mark.parametrize("trouble", ["foreign", "unreadable"])
+def test_records_that_cannot_be_trusted_only_raise_doubt(trouble: str) -> None:
+    for case, decision in CASES:
+        if (case.records.foreign if trouble == "foreign" else not case.records.readable) and not case.trusted:
+            assert (decision.step, decision.target) == (Step.DOUBT, None), (case, decision)
+
+
+def test_an_exit_record_always_wins() -> None:
+    """Whatever the batch system says: the payload is over."""
+    for case, decision in CASES:
+        if case.trusted and case.records.exit_code is not None:
+            target = None if case.state is State.CANCELLING else State.FINISHED
+            assert (decision.step, decision.target, decision.result) == (Step.BECOME, target, None), case
+
+
+def test_cancelling_ends_only_with_proof() -> None:
+    for case, decision in CASES:
+        if case.state is not State.CANCELLING or not case.trusted or case.records.exit_code is not None:
+            continue
+        if not case.records.claim or case.records.revoked:
+            assert decision.step is Step.REVOKE, (case, decision)
+        elif case.sighting.sight is Sight.ENDED:
+            assert (decision.step, decision.target) == (Step.BECOME, None)
+        else:
+            assert decision.step is Step.CANCEL
+
+
+def test_only_a_person_has_a_payload_ended() -> None:
+    assert all(case.state is State.CANCELLING for case, decision in CASES if decision.step is Step.CANCEL)
+
+
+def test_a_claim_that_the_payload_has_is_never_tried_for() -> None:
+    for case, decision in CASES:
+        if decision.step is Step.REVOKE:
+            assert not case.records.claim or case.records.revoked, (case, decision)
+
+
+def test_an_end_without_exit_record_waits_for_record_grace() -> None:
+    """File systems lag; the clock is that of the doubt, so the first sight of an end never decides."""
+    for case, decision in CASES:
+        records = case.records
+        if (
+            case.state is State.CANCELLING
+            or not case.trusted
+            or records.exit_code is not None
+            or records.revoked
+            or not records.claim
+            or case.sighting.sight is not Sight.ENDED
+        ):
+            continue
+        if case.doubted is not None and NOW - case.doubted >= LIMITS.record_grace:
+            assert (decision.step, decision.target) == (Step.BECOME, State.FINISHED), case
+            assert decision.result is (case.sighting.result or Result.NODE)
+            assert ("start" if records.started is None else "exit") + " record never came" in decision.why
+        else:
+            assert decision.step is Step.DOUBT, (case, decision)
+
+
+def test_a_submission_that_is_not_seen_gets_its_grace_and_is_then_revoked() -> None:
+    for case, decision in CASES:
+        records = case.records
+        if (
+            case.state is State.SUBMITTING
+            and case.sighting.sight is Sight.UNKNOWN
+            and records == Records(claim=False, started=None)
+        ):
+            young = NOW - case.asked < LIMITS.submit_grace
+            assert decision.step is (Step.STAY if young else Step.REVOKE), case
+
+
+def test_what_ended_without_ever_beginning_is_revoked_with_what_the_batch_system_knows() -> None:
+    for case, decision in CASES:
+        if case.records == Records() and case.sighting.sight is Sight.ENDED and case.state is not State.CANCELLING:
+            assert (decision.step, decision.result) == (Step.REVOKE, case.sighting.result or Result.NODE)
+
+
+@pytest.mark.parametrize(
+    ("state", "sight", "started", "step", "target"),
+    [
+        (State.SUBMITTING, Sight.PENDING, False, Step.BECOME, State.PENDING),
+        (State.SUBMITTING, Sight.RUNNING, False, Step.BECOME, State.RUNNING),
+        (State.SUBMITTING, Sight.PENDING, True, Step.BECOME, State.RUNNING),
+        (State.SUBMITTING, Sight.UNKNOWN, True, Step.BECOME, State.RUNNING),
+        (State.PENDING, Sight.PENDING, False, Step.STAY, State.PENDING),
+        (State.PENDING, Sight.PENDING, True, Step.BECOME, State.RUNNING),
+        (State.PENDING, Sight.RUNNING, False, Step.BECOME, State.RUNNING),
+        (State.RUNNING, Sight.RUNNING, True, Step.STAY, State.RUNNING),
+        (State.RUNNING, Sight.PENDING, False, Step.BECOME, State.PENDING),  # requeued before its payload began
+        (State.PENDING, Sight.UNKNOWN, False, Step.DOUBT, None),
+        (State.RUNNING, Sight.UNKNOWN, True, Step.DOUBT, None),
+    ],
+)
+def test_the_ordinary_way(state: State, sight: Sight, started: bool, step: Step, target: State | None) -> None:
+    records = Records(claim=started, started=NOW if started else None, node="n1" if started else None)
+    decision = Case(state, records, Sighting(sight), NOW, None).decide()
+    assert (decision.step, decision.target) == (step, target)
+
+
+@settings(max_examples=300)
+@given(
+    st.sampled_from(FOLLOWED[:3]),
+    st.floats(0, 1e6),
+    st.one_of(st.none(), st.floats(0, 1e6)),
+    st.floats(0, 1e6),
+    st.booleans(),
+)
+def test_no_limit_decides_about_an_attempt_that_may_run(
+    state: State, asked: float, doubted: float | None, more: float, started: bool
+) -> None:
+    """However long it takes: limits save work, and without a witness of its end a claimed attempt stays."""
+    records = Records(claim=True, started=asked if started else None)
+    limits = Limits(record_grace=0, submit_grace=0)
+    for sight in (Sight.UNKNOWN, Sight.PENDING, Sight.RUNNING):
+        decision = follow(
+            state, records, Sighting(sight), asked=asked, doubted=doubted, now=asked + more, limits=limits
+        )
+        assert decision.step in {Step.STAY, Step.DOUBT, Step.BECOME}
+        assert decision.target is not State.FINISHED
