@@ -33,25 +33,24 @@ EVENTS = {
     "job.doubtful": "what becomes of an attempt is not known; it is never taken for its end",
     "submit.failed": "the batch system did not take, or did not answer, a submission",
     "poll.failed": "the batch system did not answer; nothing changes",
-    "files.replaced": "the file child did not answer in time and was replaced",
     "database.changed": "a command wrote to the database; its work is taken up at once",
 }
 """Every event that is logged, with its meaning: a closed list, so that logs can be searched for years."""
 
 
 class _Tolerant:
-    """Standard output that may go away: a log that cannot be written must not stop the work."""
+    """Standard output that may go away, or never was: a log that cannot be written must not stop the work."""
 
     def write(self, text: str) -> int:
         try:
             return sys.stdout.write(text)
-        except (OSError, ValueError):
+        except (OSError, ValueError, AttributeError):
             return 0
 
     def flush(self) -> None:
         try:
             sys.stdout.flush()
-        except (OSError, ValueError):
+        except (OSError, ValueError, AttributeError):
             return
 
 

@@ -8,11 +8,12 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
-from contextlib import closing
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from caf.batch.local import survivors
 from caf.demo.replica import Replica
 from caf.demo.run_writer import RunWriter
 from caf.domain.runs import SECOND
@@ -103,16 +104,37 @@ class World:
         assert not check or done.returncode == 0, done.stdout + done.stderr
         return done
 
-    def supervisor(self) -> subprocess.Popen[bytes]:
-        """Start the supervisor, its log in a file."""
+    def edit(self, old: str, new: str) -> None:
+        """Change listeners.toml where it says `old`."""
+        text = self.config.read_text()
+        assert text.count(old) == 1, f"{old!r} stands {text.count(old)} times in the file"
+        self.config.write_text(text.replace(old, new))
+
+    def supervisor(self, *, before: str = "", environment: Mapping[str, str] | None = None) -> subprocess.Popen[bytes]:
+        """Start the supervisor, its log in a file. `before` is Python that its process does first."""
+        main = "import sys; from caf.cli.main import main; main()"
+        program = ["-c", f"{before}\n{main}"] if before else ["-m", "caf"]
         with (self.folder / "caf.log").open("ab") as log:
             self._log_begins = log.tell()
             return subprocess.Popen(
-                [sys.executable, "-m", "caf", "run", "--config", str(self.config)],
+                [sys.executable, *program, "run", "--config", str(self.config)],
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
+                env={**os.environ, **(environment or {})},
             )
+
+    @contextmanager
+    def running(self, **options: Any) -> Iterator["subprocess.Popen[bytes]"]:
+        """Have a supervisor that is ready; it is killed at the end of the block if it has not ended by itself."""
+        process = self.supervisor(**options)
+        try:
+            wait_until(lambda: "supervisor.ready" in self.new_log() or process.poll() is not None, what="readiness")
+            assert process.poll() is None, self.new_log()
+            yield process
+        finally:
+            process.kill()
+            process.wait()
 
     def stop(self, process: "subprocess.Popen[bytes]") -> int:
         """End the supervisor in order, once it is up, and give its exit status."""
@@ -131,6 +153,23 @@ class World:
             return {}
         rows = self.query("SELECT run, state, result, attempt FROM job")
         return {run: (state, result, attempt) for run, state, result, attempt in rows}
+
+    def state(self, run: int) -> str | None:
+        """Give the state of a run's job; None if there is none yet."""
+        return self.jobs().get(run, (None,))[0]
+
+    def duty(self, name: str) -> dict[str, Any]:
+        """Give how a duty does, as `caf status --json` says; an empty object before its first round."""
+        duties = json.loads(self.caf("status", "--json", check=False).stdout)["duties"]
+        return next((duty for duty in duties if duty["name"] == name), {})
+
+    def end_payloads(self) -> None:
+        """End whatever still runs in this world, for the end of a test."""
+        if self.database.exists():
+            for (token,) in self.query("SELECT token FROM attempt"):
+                for pid in survivors(token):
+                    with suppress(ProcessLookupError):
+                        os.kill(pid, signal.SIGKILL)
 
     def starts(self) -> Counter[str]:
         """Count how often each attempt's payload started, by token."""

@@ -161,8 +161,10 @@ def _enough(record: Record, listener: Listener) -> Answer:
 def split_answers(listeners: Sequence[Listener], answers: str) -> dict[str, tuple[tuple[Answer, ...], Answer | None]]:
     """Take a stored verdict's text apart: for each listener the answer of each condition, and that of `min_events`."""
     parts: dict[str, tuple[tuple[Answer, ...], Answer | None]] = {}
-    # A listener without conditions and minimum has an empty group, so the text is split at single blanks.
-    for listener, group in zip(listeners, answers.split(" "), strict=True):
+    # A listener without conditions and minimum has an empty group, so the text is split at single blanks; where all
+    # listeners were disabled there is no group at all.
+    groups = answers.split(" ") if listeners or answers else []
+    for listener, group in zip(listeners, groups, strict=True):
         letters = tuple(Answer(letter) for letter in group)
         count = len(listener.conditions)
         parts[listener.name] = (letters[:count], letters[count] if len(letters) > count else None)

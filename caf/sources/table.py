@@ -76,6 +76,7 @@ def _fill(connection: sqlite3.Connection, path: str, stream: Iterable[str], firs
     problems = _Problems(os.path.basename(path))
     names = ", ".join(f'"{name}"' for name in snapshot.NAMES)
     into = f"INTO run ({names}) VALUES ({', '.join('?' * len(snapshot.NAMES))})"
+    insert, replace = f"INSERT OR IGNORE {into}", f"INSERT OR REPLACE {into}"
     rows = _json_rows if path.lower().endswith(JSON_SUFFIXES) else _csv_rows
     connection.execute("BEGIN")
     for line, whole, read in rows(path, stream, problems):
@@ -87,9 +88,9 @@ def _fill(connection: sqlite3.Connection, path: str, stream: Iterable[str], firs
             continue
         if values[0] < first_run:
             continue
-        if not connection.execute(f"INSERT OR IGNORE {into}", values).rowcount:
+        if not connection.execute(insert, values).rowcount:
             problems.add(line, f"run {values[0]} stands in an earlier line too; this line counts")
-            connection.execute(f"INSERT OR REPLACE {into}", values)
+            connection.execute(replace, values)
     connection.execute("COMMIT")
     return problems.all()
 
@@ -107,12 +108,14 @@ def _csv_rows(path: str, stream: Iterable[str], problems: _Problems) -> _Rows:
             yield number, line.endswith("\n"), partial(_csv_row, line, header)
             continue
         header = _header(path, line)
-        for name in DERIVED_ATTRIBUTES.keys() & set(header):
-            problems.add(
-                number, f"column {name} is left out: caf computes it (from stored_events, recorded_events, ...)"
-            )
+        _leave_out_computed(header, number, problems)
     if not header:
         raise SourceError(f"{path} is empty: its first line must name the columns, run among them")
+
+
+def _leave_out_computed(names: Iterable[str], line: int, problems: _Problems) -> None:
+    for name in sorted(DERIVED_ATTRIBUTES.keys() & set(names)):
+        problems.add(line, f"column {name} is left out: caf computes it (from stored_events, recorded_events, ...)")
 
 
 def _header(path: str, line: str) -> list[str]:
@@ -150,17 +153,20 @@ def _csv_row(line: str, header: list[str]) -> Row:
 
 def _json_rows(path: str, stream: Iterable[str], problems: _Problems) -> _Rows:
     objects = with_run = 0
+    computed: set[str] = set()
 
-    def row(line: str) -> Row:
+    def row(number: int, line: str) -> Row:
         nonlocal objects, with_run
         values = _json_row(line)
         objects += 1
         with_run += "run" in values
+        _leave_out_computed(values.keys() - computed, number, problems)
+        computed.update(values.keys() & DERIVED_ATTRIBUTES.keys())
         return values
 
     for number, line in enumerate(stream, 1):
         if line.strip():
-            yield number, line.endswith("\n"), partial(row, line)
+            yield number, line.endswith("\n"), partial(row, number, line)
     if objects and not with_run:
         raise SourceError(f"{path} has no column run: each line must be an object with a member run")
 

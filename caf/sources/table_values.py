@@ -10,8 +10,9 @@ from caf.domain.runs import DERIVED_ATTRIBUTES, RECORDED_ATTRIBUTES, Kind, parse
 from caf.sources import snapshot
 
 KINDS = {**RECORDED_ATTRIBUTES, "last_lb_end": Kind.TIME}
-_NOT_EXTRA = frozenset({*KINDS, *DERIVED_ATTRIBUTES})
 _NUMBER = re.compile(r"-?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?")
+_RUN, _EXTRA = snapshot.NAMES.index("run"), snapshot.NAMES.index("extra")
+_encode = json.JSONEncoder(sort_keys=True, ensure_ascii=False, separators=(",", ":")).encode
 _TRUTH = {"true": 1, "1": 1, "false": 0, "0": 0}
 
 
@@ -30,14 +31,19 @@ def snapshot_row(row: Mapping[str, Any]) -> tuple[Any, ...]:
     """Return a row's values in the order of the snapshot's columns; ValueError names the attribute that is wrong."""
     if row.get("run") is None:
         raise ValueError("no run number")
-    known = {name: _READERS[kind](name, row[name]) for name, kind in KINDS.items() if name in row}
-    if known["run"] < 0:
+    values: list[Any] = [None] * len(snapshot.NAMES)
+    extra: dict[str, Any] = {}
+    for name, value in row.items():
+        place = _PLACES.get(name)
+        if place is not None:
+            values[place[0]] = place[1](name, value)
+        elif name not in DERIVED_ATTRIBUTES:
+            extra[name] = _scalar(name, value)
+    if values[_RUN] < 0:
         raise ValueError(f"run: {_shown(row['run'])} is not a run number")
-    extra = {name: _scalar(name, value) for name, value in row.items() if name not in _NOT_EXTRA}
     if extra:
-        written = json.dumps(extra, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
-        known["extra"] = _text("extra", written)
-    return tuple(known.get(name) for name in snapshot.NAMES)
+        values[_EXTRA] = _text("extra", _encode(extra))
+    return tuple(values)
 
 
 def _shown(value: Any) -> str:
@@ -53,11 +59,18 @@ def _text(name: str, value: Any) -> str:
 
 def _integer(name: str, value: Any) -> int:
     with suppress(ValueError, OverflowError):
-        number = int(value) if isinstance(value, str | float) else value
+        number = _whole(value) if isinstance(value, str | float) else value
         fits = isinstance(number, int) and not isinstance(number, bool) and -(2**63) <= number < 2**63
         if fits and (isinstance(value, str) or number == value):
             return int(number)
     raise ValueError(f"{name}: {_shown(value)} is not an integer")
+
+
+def _whole(value: str | float) -> int:
+    # Python itself also takes 1_000 and the digits of other scripts for a number.
+    if isinstance(value, str) and not (value.isascii() and "_" not in value):
+        raise ValueError
+    return int(value)
 
 
 def _flag(name: str, value: Any) -> int:
@@ -95,3 +108,4 @@ _READERS: dict[Kind, Callable[[str, Any], Any]] = {
     Kind.TIME: _time,
     Kind.MASK: _mask,
 }
+_PLACES = {name: (snapshot.NAMES.index(name), _READERS[kind]) for name, kind in KINDS.items()}

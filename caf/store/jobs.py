@@ -124,7 +124,7 @@ def act(
         sets: dict[str, Any] = {"tries": 0, "looks": 0}
         if target is State.CANCELLING:
             why += f"; becomes {goal} when its end is proved"
-            sets = {"next_state": goal}
+            sets["next_state"] = goal
         _move(conn, row, target, now, who, why, sets=sets)
         return conn.execute("SELECT * FROM job WHERE id = ?", (row["id"],)).fetchone()  # type: ignore[no-any-return]
 

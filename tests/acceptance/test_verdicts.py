@@ -4,27 +4,27 @@ The expectation is worked out here, from the listeners' table as the group has u
 was meant to be. None of caf's own code has a part in that.
 """
 
-import gzip
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.sources.library import library
+
 ROOT = Path(__file__).resolve().parents[2]
-DATA = ROOT / "tests" / "data" / "cool"
-TRUTH = json.loads((DATA / "truth.json").read_text(encoding="utf-8"))
-STORED = {int(run): events for run, events in json.loads((DATA / "stored_events.json").read_text()).items()}
 FILES = {
     "one file": ("ALL_IN_ONE",),
-    "split files": ("COOLONL_TDAQ_{database}", "COOLONL_TRIGGER_{database}"),
+    "split files": ("COOLOFL_GLOBAL_{database}", "COOLONL_TDAQ_{database}", "COOLONL_TRIGGER_{database}"),
 }
 SECOND = 10**9
 MINUTE, HOUR = 60 * SECOND, 3600 * SECOND
@@ -69,9 +69,24 @@ JOBS = {
 VALIDATED = {"L1CaloCalibD3PD"}
 
 
+@cache
+def truth() -> Any:
+    """How the runs were meant."""
+    return json.loads((library() / "golden" / "truth.json").read_text(encoding="utf-8"))
+
+
+@cache
+def stored_events() -> dict[int, int]:
+    """COMP200's stored events by run, as the library itself reads them; truth.json does not say which were written."""
+    golden = json.loads((library() / "golden" / "COOLONL_TDAQ_COMP200__COMP200.json").read_text(encoding="utf-8"))
+    (sfo,) = (folder for folder in golden["folders"] if folder["path"].endswith("FinalSFOStat"))
+    objects = max((query["result"] for query in sfo["queries"]), key=len)
+    return {since >> 32: sfo["payloads"][str(number)]["StoredEvents"] for number, _, since, _ in objects}
+
+
 def strategy_at(database: str, start: int) -> str:
     """The receivers' gain strategy that was set last before the run's start."""
-    name: str = [name for since, name in TRUTH["gain_strategies"][database] if since <= start][-1]
+    name: str = [name for since, name in truth()["gain_strategies"][database] if since <= start][-1]
     return name
 
 
@@ -86,7 +101,7 @@ def seen(meant: dict[str, Any], database: str, replica_time: int) -> dict[str, A
     patched = settled and not ended and last_block is not None
     if patched:
         end = last_block
-    stored = STORED.get(meant["run"]) if database == "COMP200" else None
+    stored = stored_events().get(meant["run"]) if database == "COMP200" else None
     counts = {name: meant[key] if counted else None for name, key in COUNTERS.items()} | {"stored_events": stored}
     known = [count for count in counts.values() if count is not None]
     return {
@@ -172,7 +187,7 @@ def place(folder: Path, database: str, files: tuple[str, ...], replica_time: int
     (folder / "cool").mkdir()
     for name in files:
         path = folder / "cool" / f"{name.format(database=database)}.db"
-        path.write_bytes(gzip.decompress((DATA / f"{path.name}.gz").read_bytes()))
+        shutil.copyfile(library() / "synthetic" / path.name, path)
         os.utime(path, ns=(replica_time, replica_time))
     text = (ROOT / "listeners.toml").read_text(encoding="utf-8")
     text, firsts = re.subn(r"(?m)^first_run = 210001\b", "first_run = 0", text)
@@ -194,12 +209,12 @@ def caf(config: Path, *arguments: str) -> str:
 
 def late(database: str) -> int:
     """A replica written so late that every run in it has settled."""
-    return int(max(meant["eor"] for meant in TRUTH[database]) + 30 * 24 * HOUR)
+    return int(max(meant["eor"] for meant in truth()[database]) + 30 * 24 * HOUR)
 
 
 def fresh(database: str) -> int:
     """A replica written while its last run was going: only the older half of its runs has settled."""
-    return int(max(meant["sor"] for meant in TRUTH[database]) + 2 * MINUTE)
+    return int(max(meant["sor"] for meant in truth()[database]) + 2 * MINUTE)
 
 
 @pytest.mark.parametrize(
@@ -216,7 +231,7 @@ def test_every_run_gets_the_verdict_that_it_was_meant_to_get(
     config = place(tmp_path, database, FILES[files], replica_time)
     caf(config, "run", "--once")
     found = {run["run"]: run for run in json.loads(caf(config, "runs", "list", "--json"))}
-    meant = {run["run"]: seen(run, database, replica_time) for run in TRUTH[database]}
+    meant = {run["run"]: seen(run, database, replica_time) for run in truth()[database]}
     wanted = {number: verdict(run) for number, run in meant.items()}
     assert {n: (run["status"], run["listener"], run["needs_validation"]) for n, run in found.items()} == wanted
     shown = {number: as_json(run) for number, run in meant.items()}
@@ -244,7 +259,7 @@ def _check_jobs(config: Path, wanted: dict[int, tuple[str, str | None, bool | No
 @pytest.mark.parametrize("database", ["CONDBR2", "COMP200"])
 def test_the_expectation_knows_the_deliberate_cases(database: str) -> None:
     """What the oracle above says of runs whose fate is known from their description alone."""
-    cases = {case: run for run in TRUTH[database] for case in run.get("case", ())}
+    cases = {case: run for run in truth()[database] for case in run.get("case", ())}
 
     def of(case: str, replica_time: int) -> tuple[str, str | None, bool | None]:
         return verdict(seen(next(run for name, run in cases.items() if name.startswith(case)), database, replica_time))

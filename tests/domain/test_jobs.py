@@ -62,7 +62,7 @@ def test_the_table_is_what_was_agreed_on() -> None:
 
 
 def test_legal_is_the_table_and_nothing_else() -> None:
-    assert LEGAL == ORGANISED | {(source, target) for source, _, target in SAID}
+    assert ORGANISED | {(source, target) for source, _, target in SAID} == LEGAL
 
 
 def test_the_words_of_each_state() -> None:
@@ -75,9 +75,9 @@ def test_the_words_of_each_state() -> None:
 
 
 def test_the_sets_of_states_part_them_all() -> None:
-    assert FINAL == {"DONE", "FAILED", "REJECTED", "CANCELLED"}
-    assert IDLE == {"WAITING", "NEW", "STAGING", "PREPARED"}
-    assert BUSY == {"SUBMITTING", "PENDING", "RUNNING", "FINISHED"}
+    assert {"DONE", "FAILED", "REJECTED", "CANCELLED"} == FINAL
+    assert {"WAITING", "NEW", "STAGING", "PREPARED"} == IDLE
+    assert {"SUBMITTING", "PENDING", "RUNNING", "FINISHED"} == BUSY
     assert FINAL | IDLE | BUSY | {"CANCELLING"} == set(State)
     assert set(State) - FINAL - {"WAITING"} == OPEN
 

@@ -143,7 +143,7 @@ def test_every_combination_of_two_listeners_of_two_conditions(two: Sequence[Answ
     verdict = judge([first, second], record(values))
     whole = [_status(two[:2]), _status(two[2:])]
     if UNKNOWN in whole:
-        expected = (Status.OPEN, None)
+        expected: tuple[Status, str | None] = (Status.OPEN, None)
     elif whole == [HOLDS, HOLDS]:
         expected = (Status.CONFLICT, None)
     elif HOLDS in whole:

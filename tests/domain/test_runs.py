@@ -1,5 +1,6 @@
 """What is computed from a run's record, and how values are read and shown."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 import pytest
@@ -28,7 +29,11 @@ START = 1_700_000_000 * SECOND
 
 
 def completed(
-    values: dict[str, Value], *, settled: bool = False, last_lb_end: int | None = None, corrections: list[Correction] = []
+    values: dict[str, Value],
+    *,
+    settled: bool = False,
+    last_lb_end: int | None = None,
+    corrections: Sequence[Correction] = (),
 ) -> Record:
     return complete({"run": 5, **values}, {}, last_lb_end=last_lb_end, settled=settled, corrections=corrections)
 
@@ -140,9 +145,7 @@ def test_times_are_iso_8601() -> None:
             parse_time(text)
 
 
-ranges = st.lists(
-    st.tuples(st.integers(0, 10**9), st.integers(0, 1000)).map(lambda p: (p[0], p[0] + p[1])), min_size=1
-)
+ranges = st.lists(st.tuples(st.integers(0, 10**9), st.integers(0, 1000)).map(lambda p: (p[0], p[0] + p[1])), min_size=1)
 
 
 @given(ranges, st.booleans())
@@ -154,7 +157,9 @@ def test_ranges_of_runs_are_read_back(wanted: list[tuple[int, int]], blanks: boo
 
 @pytest.mark.parametrize("text", ["", " ", "a", "5-", "-5", "5-4", "1,,2", "1-2-3", "1.5", "0x10", "1_000"])
 def test_what_is_no_range_of_runs_is_refused_with_an_example(text: str) -> None:
-    with pytest.raises(ValueError, match="is not a run or a range of runs such as 490001-490100|ends before it begins"):
+    with pytest.raises(
+        ValueError, match=r"is not a run or a range of runs such as 490001-490100|ends before it begins"
+    ):
         parse_ranges(text)
 
 

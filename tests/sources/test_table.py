@@ -89,6 +89,7 @@ def test_unknown_columns_become_attributes_of_their_own(tmp_path: Path) -> None:
         ("start,17", "start: '17' is not an ISO time"),
         ("recorded,yes", "recorded: 'yes' is not true, false, 1 or 0"),
         ("l1_events,many", "l1_events: 'many' is not an integer"),
+        ("l1_events,1_000", "l1_events: '1_000' is not an integer"),
         ("l1_events,1.5", "l1_events: '1.5' is not an integer"),
         ("l1_events,9223372036854775808", "l1_events: '9223372036854775808' is not an integer"),
         ("detector_mask,c0", "detector_mask: 'c0' is not a mask"),
@@ -169,6 +170,10 @@ def test_a_column_that_caf_computes_is_left_out_and_named(tmp_path: Path) -> Non
     result, rows = read(tmp_path, "run,events\n1,5\n")
     assert rows == [{"run": 1}]
     assert "column events is left out: caf computes it" in result["problems"][0]
+    result, rows = read(tmp_path, '{"run": 1}\n{"run": 2, "events": 5}\n{"run": 3, "events": 5}\n', "runs.jsonl")
+    assert rows == [{"run": 1}, {"run": 2}, {"run": 3}]
+    [problem] = result["problems"]
+    assert problem.startswith("runs.jsonl:2: column events is left out")
 
 
 def test_very_many_problems_are_counted(tmp_path: Path) -> None:

@@ -109,6 +109,8 @@ def _explain(path: str, busy_timeout: float, error: sqlite3.Error) -> str:
         return f"{path} is malformed, perhaps half-copied ({error}); {NOT_YET}; if that lasts, make the replica anew"
     if kind == sqlite3.SQLITE_READONLY:
         return f"{path} has an unfinished write (a -journal stands beside it): let its copy job finish; {NOT_YET}"
+    if kind == sqlite3.SQLITE_FULL:
+        return f"the disk is full where the snapshot of {path}, or SQLite's temporary files, are written"
     return f"{path} could not be read: {error}; {NOT_YET}"
 
 

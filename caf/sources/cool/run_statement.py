@@ -28,7 +28,15 @@ class RunFolders:
     configured: tuple[Attribute, ...]
 
 
-def map_lb_params(source: Attached | None) -> list[str]:
+def map_runs(found: RunFolders, first_run: int) -> list[str]:
+    """Return statements that map runs to their records in each folder that is there."""
+    # Counters have no run number of their own, and the old system never trusted one there.
+    sources = ((found.sor, True), (found.eor, True), (found.counters, False), (found.sfo, False))
+    statements = [each for source, numbered in sources if source for each in source.map_runs(first_run, numbered)]
+    return statements + _map_lb_params(found.lb_params)
+
+
+def _map_lb_params(source: Attached | None) -> list[str]:
     """Return statements that map each run to its largest lumi block in LB_Params, whose keys are times."""
     if source is None:
         return []

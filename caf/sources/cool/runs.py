@@ -10,7 +10,7 @@ from caf.sources import snapshot
 from caf.sources.cool.attributes import GAIN_STRATEGY, TIER0_TAG, wanted
 from caf.sources.cool.files import marks, readable
 from caf.sources.cool.replicas import Replicas
-from caf.sources.cool.run_statement import RunFolders, map_lb_params, run_statement
+from caf.sources.cool.run_statement import RunFolders, map_runs, run_statement
 from caf.sources.cool.values import add_functions
 
 UPRIGHT_SINCE = 58788  # COMP200 stored RecordingEnabled inverted before this run
@@ -61,15 +61,18 @@ def read_settled(
     """Do `read_runs`, but throw away a read during which a file changed; its result also has the files' "marks"."""
     before = marks(files)
     result = read_runs(files, database, first_run, attributes, into, busy_timeout)
-    try:
-        after = marks(files)
-    except SourceError:
-        after = []
-    changed = [str(mark[0]) for index, mark in enumerate(before) if after[index : index + 1] != [mark]]
+    changed = [file for file, mark in zip(files, before, strict=True) if not _is_still(file, mark)]
     if changed:
         os.unlink(into)
         raise SourceError(f"{', '.join(changed)} changed while it was read; it will be read again")
     return {**result, "marks": before}
+
+
+def _is_still(file: str, mark: list[str | int]) -> bool:
+    try:
+        return marks([file]) == [mark]
+    except SourceError:
+        return False
 
 
 def _fill(
@@ -89,10 +92,7 @@ def _fill(
         replicas.close()
     with readable(", ".join(sorted(set(replicas.folders.values()))), busy_timeout):
         connection.execute("BEGIN")
-        for source in (found.sor, found.eor, found.counters, found.sfo):
-            for statement in source.map_runs(first_run, numbered=source in (found.sor, found.eor)) if source else ():
-                connection.execute(statement)
-        for statement in map_lb_params(found.lb_params):
+        for statement in map_runs(found, first_run):
             connection.execute(statement)
         connection.execute(run_statement(found, inverted_before=UPRIGHT_SINCE if database == "COMP200" else 0))
         snapshot.replace_bad_text(connection)

@@ -31,7 +31,8 @@ def text(source: Attached | None, *names: str) -> str:
     if found is None or source is None:
         return "NULL"
     column, value = found
-    value = value if column.is_text else f"CAST({value} AS TEXT)"
+    if not column.is_text:
+        return f"CAST({value} AS TEXT)"
     return f"CASE WHEN {source.present} IS NOT NULL THEN coalesce({value}, '') END"
 
 

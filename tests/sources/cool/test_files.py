@@ -11,6 +11,7 @@ import pytest
 from caf.demo.replica import Replica
 from caf.demo.run_writer import RunWriter
 from caf.domain.errors import SourceError
+from caf.sources import snapshot
 from caf.sources.cool import Conditions, expand, marks, read_runs, read_settled, runs
 
 NOW = 1_714_500_000_000_000_000
@@ -196,3 +197,19 @@ def test_an_old_snapshot_is_replaced(replica: Path, tmp_path: Path) -> None:
     connection = sqlite3.connect(tmp_path / "snapshot.db")
     assert connection.execute("SELECT count(*) FROM run").fetchone() == (100,)
     connection.close()
+
+
+def test_a_full_disk_is_not_blamed_on_the_replica(
+    replica: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A snapshot that may have three pages only stands for one on a full disk: SQLite says the same of both."""
+    create = snapshot.create
+
+    def small(path: str) -> sqlite3.Connection:
+        connection = create(path)
+        connection.execute("PRAGMA max_page_count = 3")
+        return connection
+
+    monkeypatch.setattr(snapshot, "create", small)
+    with pytest.raises(SourceError, match="the disk is full where the snapshot"):
+        read_runs([str(replica)], "CONDBR2", 0, {}, str(tmp_path / "snapshot.db"))

@@ -151,6 +151,12 @@ def test_missing_columns_are_null_or_taken_from_the_end_of_run(path: str) -> Non
         replica.folder(SOR.path, "SORTime:UInt63")
         replica.folder(EOR.path, "EORTime:UInt63,RunType:String4k,RecordingEnabled:UInt32,TotalTime:String255")
         replica.folder(DERIVED_RUN_PARS.path, "timingRegime:String255", MULTI)
+        replica.folder(EVENT_COUNTERS.path, "RunNumber:UInt32,PartitionName:Int32,L1Events:UInt32")
+        replica.store(
+            EVENT_COUNTERS.path, RUN << 32, (RUN << 32) + 8, {"RunNumber": 7, "PartitionName": 5, "L1Events": 6}
+        )
+        counts = {"RunNumber": RUN, "PartitionName": None, "L1Events": None}
+        replica.store(EVENT_COUNTERS.path, (RUN + 1) << 32, (RUN + 1 << 32) + 8, counts)
         replica.store(SOR.path, RUN << 32, (RUN + 1) << 32, {"SORTime": NOW})
         replica.store(SOR.path, (RUN + 1) << 32, (RUN + 2) << 32, {"SORTime": NOW})
         record = {"EORTime": NOW + HOUR, "RunType": "", "RecordingEnabled": 1, "TotalTime": "3600"}
@@ -159,7 +165,8 @@ def test_missing_columns_are_null_or_taken_from_the_end_of_run(path: str) -> Non
     row = found[RUN]
     assert (row["run_type"], row["recorded"], row["duration"], row["lumi_blocks"]) == ("", 1, 3600, 7)
     assert row["detector_mask"] is row["project_tag"] is row["clean_stop"] is row["tier0_tag"] is None
-    assert found[RUN + 1]["run_type"] is None
+    assert (row["partition"], row["l1_events"]) == ("5", 6)  # by the key, whatever number the record names
+    assert found[RUN + 1]["run_type"] is found[RUN + 1]["partition"] is found[RUN + 1]["l1_events"] is None
 
 
 @pytest.mark.parametrize(
