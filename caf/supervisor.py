@@ -47,17 +47,28 @@ def choose(config: Path, state: Path | None) -> tuple[Configuration, str | None]
     try:
         return checked(load(config)), None
     except ConfigError as error:
-        database = (state or state_folder(config)) / DATABASE
-        if not database.exists():
-            raise
-        conn = connect(database)
-        try:
-            last = configurations.last_good(conn)
-        finally:
-            conn.close()
+        last = _last_good(config, state)
         if last is None:
             raise
         return parse(last[0], Path(last[1])), str(error)
+
+
+def _last_good(config: Path, state: Path | None) -> tuple[str, str] | None:
+    """Give text and path of the configuration that was in force last, if there is one."""
+    folder, sure = state, True
+    if folder is None:
+        try:
+            folder = state_folder(config)
+        except ConfigError:  # not even TOML: where its database is when the file does not say otherwise
+            folder, sure = config.absolute().parent / "state", False
+    if not (folder / DATABASE).exists():
+        return None
+    conn = connect(folder / DATABASE)
+    try:
+        last = configurations.last_good(conn)
+    finally:
+        conn.close()
+    return last if last is not None and (sure or last[1] == str(config.absolute())) else None
 
 
 def checked(configuration: Configuration) -> Configuration:

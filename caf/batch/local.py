@@ -151,12 +151,19 @@ class LocalBatch:
         for one in watched:
             if one.token not in self._asked_to_end:
                 self._asked_to_end[one.token] = self._clock()
-                # The next round may be minutes away: a bit after the time is up there is a reason for one.
-                asyncio.get_running_loop().call_later(1.05 * KILL_AFTER, self._on_end)
+                asyncio.get_running_loop().call_later(KILL_AFTER, self._make_end, one.token)
             hard = self._clock() - self._asked_to_end[one.token] >= KILL_AFTER
-            for pid in survivors(one.token):
-                with suppress(ProcessLookupError, PermissionError):
-                    os.kill(pid, signal.SIGKILL if hard else signal.SIGTERM)
+            self._signal(one.token, signal.SIGKILL if hard else signal.SIGTERM)
+
+    def _make_end(self, token: str) -> None:
+        """Kill what has not heeded TERM. No round may come soon, and none at all if it is only what a payload left."""
+        self._signal(token, signal.SIGKILL)
+        self._on_end()
+
+    def _signal(self, token: str, number: signal.Signals) -> None:
+        for pid in survivors(token):
+            with suppress(ProcessLookupError, PermissionError):
+                os.kill(pid, number)
 
     def _watch(self, identity: Identity) -> None:
         """Have the event loop told when the process ends."""

@@ -34,8 +34,9 @@ class NewJob:
 class Change:
     """A change that the organise duty decided on, given the state and attempt that it saw.
 
-    `sets` are further columns of the job (batch_id, not_before, unknown_since, looks, tries); `attempt` those of the
-    attempt's own row (started, ended, node, exit_code).
+    `result` is how the attempt ended: the job itself has one only in DONE and FAILED. `sets` are further columns of the
+    job (batch_id, not_before, unknown_since, looks, tries); `attempt_sets` those of the attempt's own row (started,
+    ended, node, exit_code).
     """
 
     job_id: int
@@ -199,7 +200,8 @@ def _move(
     if source is not target and (source, target) not in LEGAL:
         raise Refused(f"job {row['job']} of run {row['run']} cannot go from {source} to {target}")
     columns: dict[str, Any] = {"not_before": None, "unknown_since": None, **(sets or {})}
-    columns |= {"state": target, "result": result, "reason": why, "updated": now}
+    ends = target in {State.DONE, State.FAILED}
+    columns |= {"state": target, "result": result if ends else None, "reason": why, "updated": now}
     columns["attempt"] = attempt_after(source, target, row["attempt"])
     columns.setdefault("next_state", None)
     if target in IDLE:
@@ -208,7 +210,7 @@ def _move(
         columns["acknowledged"] = 0
     assignments = ", ".join(f"{name} = ?" for name in columns)
     conn.execute(f"UPDATE job SET {assignments} WHERE id = ?", (*columns.values(), row["id"]))
-    _note_attempt(conn, row, columns, attempt_sets or {}, why, left=source in BUSY | {State.CANCELLING})
+    _note_attempt(conn, row, columns, attempt_sets or {}, result, why)
     if source is not target or who != ORGANISE:
         note(
             conn,
@@ -228,16 +230,18 @@ def _note_attempt(
     row: sqlite3.Row,
     columns: Mapping[str, Any],
     attempt_sets: Mapping[str, Any],
+    result: Result | None,
     why: str,
-    *,
-    left: bool,
 ) -> None:
-    """Keep the attempt's own row in step; an attempt that is left keeps what became of it."""
+    """Keep the attempt's own row in step; an attempt that is left keeps what is known of its end."""
     updates = dict(attempt_sets)
     if columns.get("batch_id"):
         updates["batch_id"] = columns["batch_id"]
-    if left and columns["state"] not in BUSY | {State.CANCELLING}:
-        updates |= {"result": columns["result"], "reason": why}
+    busy = BUSY | {State.CANCELLING}
+    if row["state"] in busy and columns["state"] not in busy:
+        updates["reason"] = why
+        if result is not None:
+            updates["result"] = result
     if updates:
         assignments = ", ".join(f"{name} = ?" for name in updates)
         conn.execute(

@@ -46,7 +46,7 @@ def arguments(command: TyperCommand) -> list[str]:
 
 
 def split(line: str) -> list[str]:
-    """Take a line of a block apart as a shell would, without a trailing & or what is piped on."""
+    """Take a line of a block apart as a shell would, up to whatever ends a command."""
     words = shlex.split(line, comments=True)
-    ends = [place for place, word in enumerate(words) if word in {"&", "|", ">", ">>"}]
+    ends = [place for place, word in enumerate(words) if word in {"&", "&&", "|", ";", ">", ">>"}]
     return words[: ends[0]] if ends else words

@@ -31,7 +31,8 @@ class Page:
         self.blocks: list[Block] = []
         self.text: list[tuple[str, str]] = []  # each line outside of code, with the heading that it stands under
         self.headings: list[str] = []
-        heading, language, code = "", None, []
+        heading, language = "", None
+        code: list[str] = []
         for line in path.read_text(encoding="utf-8").splitlines():
             if fence := _FENCE.match(line):
                 if language is None:
@@ -65,7 +66,7 @@ class Page:
         """Give the rows of the table under a heading, without its head."""
         lines = [line for under, line in self.text if under == heading and line.startswith("|")]
         assert len(lines) > 2, f"{self.path.name}: there is no table under {heading!r}"
-        return [[cell.strip() for cell in line.strip("|").split(" | ")] for line in lines[2:]]
+        return [[cell.strip() for cell in line.strip()[1:-1].split("|")] for line in lines[2:]]
 
     def keys(self, heading: str) -> list[str]:
         """Give what stands in backticks in the first column of the table under a heading."""

@@ -65,9 +65,7 @@ def look_again(conn: sqlite3.Connection, judged_by: Rules, now: float, *, page: 
     return _pages(discovery.look_again, conn, judged_by, now, None, page)
 
 
-def _pages(
-    step: Any, conn: sqlite3.Connection, judged_by: Rules, now: float, replica: float | None, size: int
-) -> Page:
+def _pages(step: Any, conn: sqlite3.Connection, judged_by: Rules, now: float, replica: float | None, size: int) -> Page:
     whole, after = Page(), -1
     while after is not None:
         page = step(conn, judged_by, after, size, now, int((now if replica is None else replica) * SECOND))

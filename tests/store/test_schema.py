@@ -147,7 +147,9 @@ def test_two_attempts_never_share_a_token(conn: sqlite3.Connection) -> None:
     conn.execute("INSERT INTO attempt (job_id, attempt, token, asked) VALUES (1, 3, 't1', 1)")
     for job, attempt, token in ((2, 3, "t1"), (1, 3, "other")):
         with pytest.raises(sqlite3.IntegrityError, match="UNIQUE"):
-            conn.execute("INSERT INTO attempt (job_id, attempt, token, asked) VALUES (?, ?, ?, 1)", (job, attempt, token))
+            conn.execute(
+                "INSERT INTO attempt (job_id, attempt, token, asked) VALUES (?, ?, ?, 1)", (job, attempt, token)
+            )
 
 
 @pytest.mark.parametrize(
@@ -176,4 +178,6 @@ def test_every_word_has_a_row_that_leads_on(conn: sqlite3.Connection) -> None:
         target = State.CANCELLING if state not in FINAL | IDLE else GOAL[word]
         if state is target:
             continue
-        assert conn.execute("SELECT 1 FROM transition WHERE source = ? AND target = ?", (state, target)).fetchone(), number
+        assert conn.execute("SELECT 1 FROM transition WHERE source = ? AND target = ?", (state, target)).fetchone(), (
+            number
+        )

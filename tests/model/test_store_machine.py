@@ -1,0 +1,384 @@
+"""The store against a model of it: whatever happens in whatever order, what is promised holds after every step.
+
+Each time the same examples are tried. To look further: CAF_MODEL_EXAMPLES=2000 pytest tests/model --hypothesis-seed=7
+"""
+
+import os
+import sqlite3
+import tempfile
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from caf.domain.discovery import Rules
+from caf.domain.errors import Refused
+from caf.domain.jobs import Result, State, Word
+from caf.store import configurations, discovery, jobs, queries
+from caf.store.database import connect
+from caf.store.jobs import Change, NewJob
+from tests.model.oracle import COLUMNS, IDLE, LEGAL, SECOND, SETTLE, STATES, USED, WORDS, Job, Run, attempt_after, said
+from tests.model.oracle import listeners as configured
+from tests.store.feeding import write_snapshot
+
+EXAMPLES = int(os.environ.get("CAF_MODEL_EXAMPLES", "0"))
+BEGIN = 1_700_000_000  # s
+KEPT = ("run", "job", "attempt", "audit", "verdict", "former_verdict", "configuration")
+GROWING = ("audit", "former_verdict", "verdict", "configuration")  # tables whose rows never change
+
+numbers = st.integers(1, 5)
+NAMES = ("Fit", "Plot")
+times = st.one_of(st.none(), st.integers(-3, 2).map(lambda days: (BEGIN + days * SETTLE) * SECOND))
+rows = st.fixed_dictionaries(
+    {
+        "run_type": st.sampled_from([None, "scan", "scan", "ramp", "physics", ""]),
+        "recorded": st.sampled_from([None, 0, 1, 1]),
+        "clean_stop": st.sampled_from([None, 0, 1, 1]),
+        "tier0_tag": st.sampled_from([None, "", "bad", "L1Calo"]),
+        "notes": st.sampled_from([None, None, '{"tier0_tag":{"final":false,"from":3}}']),
+        "stored_events": st.sampled_from([None, 0, 50, 500]),
+        "recorded_events": st.sampled_from([None, 0, 50, 500]),
+        "start": times,
+        "end": times,
+        "last_lb_end": times,
+    }
+)
+results = st.sampled_from([None, Result.OK, Result.NODE])
+
+
+def result_for(state: str) -> Result | None:
+    return {"DONE": Result.OK, "FAILED": Result.LOG}.get(state)
+
+
+class Store(RuleBasedStateMachine):
+    """A real database on a real file, and the model beside it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.folder = tempfile.TemporaryDirectory()
+        self.path = Path(self.folder.name) / "caf.db"
+        self.conn = connect(self.path, create=True)
+        self.now = BEGIN
+        self.configuration = 0
+        self.ids: dict[int, int] = {}
+        self.source: dict[int, dict[str, Any]] = {}
+        self.runs: dict[int, Run] = {}
+        self.jobs: dict[tuple[int, str], Job] = {}
+        self.verdicts: set[tuple[int, str]] = set()
+        self.before: dict[str, list[tuple[Any, ...]]] = {}
+
+    def teardown(self) -> None:
+        self.conn.close()
+        self.folder.cleanup()
+
+    # The world
+
+    @initialize(first=st.dictionaries(numbers, rows, min_size=2))
+    def a_configuration_and_some_runs(self, first: dict[int, dict[str, Any]]) -> None:
+        self.a_configuration_comes_into_force(0)
+        self.source = first
+
+    @rule(number=st.integers(0, 1))
+    def a_configuration_comes_into_force(self, number: int) -> None:
+        self.configuration = number
+        self.ids[number] = configurations.keep(self.conn, f"text {number}", f"{number}", "listeners.toml", self.now)
+
+    @rule(run=numbers, row=rows)
+    def the_run_database_changes(self, run: int, row: dict[str, Any]) -> None:
+        """Anything at all: values may go back to null."""
+        self.source[run] = row
+
+    @rule(run=numbers, name=st.sampled_from(COLUMNS), row=rows)
+    def one_value_changes(self, run: int, name: str, row: dict[str, Any]) -> None:
+        if run in self.source:
+            self.source[run] = {**self.source[run], name: row[name]}
+
+    @rule(run=numbers)
+    def a_run_vanishes_from_the_run_database(self, run: int) -> None:
+        self.source.pop(run, None)
+
+    @rule(seconds=st.sampled_from([1, 600, SETTLE, 2 * SETTLE + 1]))
+    def time_passes(self, seconds: int) -> None:
+        self.now += seconds
+
+    @rule()
+    def the_process_is_another_one(self) -> None:
+        self.conn.close()
+        self.conn = connect(self.path)
+
+    @rule()
+    def the_process_dies_in_the_middle_of_a_transaction(self) -> None:
+        self.conn.execute("BEGIN IMMEDIATE")
+        self.conn.execute("UPDATE job SET reason = 'half done'")
+        self.conn.execute("INSERT INTO audit (at, who, why) VALUES (1, 'ann', 'half done')")
+        self.conn.close()
+        self.conn = connect(self.path)
+
+    # The discover duty
+
+    @rule(page=st.sampled_from([1, 2, 1000]), lag=st.sampled_from([0, 0, 3600, 5 * SETTLE]), read=st.booleans())
+    def a_round_of_discover(self, page: int, lag: int, read: bool) -> None:
+        """Absorb the replica, written `lag` ago, unless it is unchanged; then look at open runs again."""
+        rules = Rules(self.ids[self.configuration], configured(self.configuration), (), SETTLE * SECOND)
+        replica = self.now - lag
+        if read:
+            found = [{"run": run, **row} for run, row in self.source.items()]
+            discovery.attach(self.conn, write_snapshot(Path(self.folder.name) / "snapshot.db", found))
+            self._pages(discovery.absorb, rules, page, replica)
+            discovery.detach(self.conn)
+            for number, row in self.source.items():
+                self._read(number, row, replica)
+        self._pages(discovery.look_again, rules, page, replica)
+        for number, run in self.runs.items():
+            if run.status == "OPEN":
+                self._judge(number, run, replica)
+
+    def _pages(self, step: Any, rules: Rules, size: int, replica: int) -> None:
+        after: int | None = -1
+        while after is not None:
+            after = step(self.conn, rules, after, size, float(self.now), replica * SECOND).last
+
+    def _read(self, number: int, row: dict[str, Any], replica: int) -> None:
+        run = self.runs.get(number)
+        if run is None:
+            run = self.runs[number] = Run(first_seen=self.now)
+            run.read(row)
+            self._judge(number, run, replica)
+        elif run.read(row):
+            run.last_change = self.now
+            run.former += run.status != "OPEN"
+            self._judge(number, run, replica)
+
+    def _judge(self, number: int, run: Run, replica: int) -> None:
+        before = (run.status, run.listener)
+        run.judge(self.configuration, self.now, replica)
+        self.verdicts.add((self.ids[self.configuration], run.answers))
+        has_jobs = any(key[0] == number for key in self.jobs)
+        if run.status != "ACCEPTED":
+            run.jobs_due = False
+        elif before != (run.status, run.listener) and not has_jobs:
+            run.jobs_due = True
+
+    @rule(names=st.sampled_from([NAMES[:1], NAMES]), waits=st.booleans(), chosen=st.sets(numbers))
+    def jobs_are_made(self, names: tuple[str, ...], waits: bool, chosen: set[int]) -> None:
+        """Of the chosen runs that are due; one that is not due gets none, whatever is asked."""
+        known = sorted(chosen & self.runs.keys())
+        why = "a person must validate it" if waits else None
+        asked = [NewJob(run, name, self.runs[run].listener or "?", 0, why) for run in known for name in names]
+        due = [run for run in known if self.runs[run].jobs_due]
+        made = jobs.make(self.conn, self.ids[self.configuration], asked, known, self.now)
+        assert made == len(due) * len(names)
+        for run in due:
+            self.runs[run].jobs_due = False
+            for name in names:
+                row = jobs.find(self.conn, run, name)
+                listener = self.runs[run].listener
+                assert listener is not None
+                self.jobs[run, name] = Job(row["id"], listener, "WAITING" if waits else "NEW")
+
+    # People and the organise duty
+
+    def _pick(self, number: int) -> tuple[tuple[int, str], Job]:
+        key = sorted(self.jobs)[number % len(self.jobs)]
+        return key, self.jobs[key]
+
+    def _becomes(self, job: Job, target: str, next_state: str | None = None) -> None:
+        job.attempt = attempt_after(job.state, target, job.attempt)
+        job.state, job.next_state = target, next_state
+
+    @precondition(lambda self: self.jobs)
+    @rule(number=st.integers(0, 99), word=st.sampled_from(WORDS))
+    def a_person_says(self, number: int, word: str) -> None:
+        (run, name), job = self._pick(number)
+        target = said(job.state, word)
+        if target is None:
+            with pytest.raises(Refused, match="is not possible; allowed"):
+                jobs.act(self.conn, run, name, Word(word), self.now, "ann")
+            return
+        jobs.act(self.conn, run, name, Word(word), self.now, "ann")
+        goal = {"reset": "NEW", "hold": "WAITING", "kill": "CANCELLED"}.get(word)
+        self._becomes(job, target, goal if target == "CANCELLING" else None)
+
+    @precondition(lambda self: self.jobs)
+    @rule(chosen=st.lists(st.integers(0, 99), max_size=4))
+    def slots_are_free(self, chosen: list[int]) -> None:
+        picked = [self._pick(number)[1] for number in chosen]
+        tokens = jobs.claim_tokens(self.conn, [job.id for job in picked], self.now)
+        assert tokens.keys() == {job.id for job in picked if job.state == "PREPARED"}
+        for job in picked:
+            if job.state == "PREPARED":
+                self._becomes(job, "SUBMITTING")
+                job.tokens[job.attempt] = tokens[job.id]
+
+    @precondition(lambda self: self.jobs)
+    @rule(number=st.integers(0, 99), steps=st.integers(1, 6), way=st.integers(0, 2))
+    def the_duty_goes_on(self, number: int, steps: int, way: int) -> None:
+        """Legal changes, one after another."""
+        _, job = self._pick(number)
+        for _ in range(steps):
+            targets = sorted(target for source, target in LEGAL if source == job.state and target != "CANCELLING")
+            if job.state == "PREPARED":
+                self.slots_are_free([number])
+            elif targets:
+                target = targets[way % len(targets)]
+                change = Change(job.id, State(job.state), job.attempt, State(target), "so", result_for(target))
+                assert jobs.apply(self.conn, [change], self.now) == [True]
+                self._becomes(job, target)
+
+    @precondition(lambda self: self.jobs)
+    @rule(
+        asked=st.lists(
+            st.tuples(
+                st.integers(0, 99),
+                st.sampled_from(STATES),
+                st.sampled_from([None, None, None, *STATES]),
+                st.sampled_from([0, 0, 0, 1, -1]),
+                results,
+                st.booleans(),
+            ),
+            min_size=1,
+            max_size=4,
+        )
+    )
+    def the_duty_decides_anything(self, asked: list[tuple[int, str, str | None, int, Result | None, bool]]) -> None:
+        """Legal, illegal, outdated, incomplete: what is not right leaves everything as it was."""
+        changes = []
+        for number, target, seen, off, result, following in asked:
+            job = self._pick(number)[1]
+            sets = {"next_state": "NEW"} if target == "CANCELLING" and following else {}
+            state = State(seen or job.state)
+            changes.append(Change(job.id, state, job.attempt + off, State(target), "so", result, sets))
+        by_id = {job.id: job for job in self.jobs.values()}
+        copies = {number: Job(**vars(job)) for number, job in by_id.items()}
+        expected: list[bool] = []
+        possible = True
+        for change in changes:
+            job = copies[change.job_id]
+            current = (job.state, job.attempt) == (change.seen, change.attempt)
+            if current and not self._possible(job, change):
+                possible = False
+                break
+            if current:
+                self._becomes(job, change.target, change.sets.get("next_state"))
+            expected.append(current)
+        if not possible:
+            with pytest.raises((Refused, sqlite3.IntegrityError)):
+                jobs.apply(self.conn, changes, self.now)
+            return
+        assert jobs.apply(self.conn, changes, self.now) == expected
+        for number, job in copies.items():
+            vars(by_id[number]).update(vars(job))
+
+    @staticmethod
+    def _possible(job: Job, change: Change) -> bool:
+        if job.state != change.target and (job.state, change.target) not in LEGAL:
+            return False
+        if change.target == "DONE" and change.result is not Result.OK:
+            return False
+        if change.target == "FAILED" and change.result in (None, Result.OK):
+            return False
+        if change.target == "SUBMITTING" and job.state != "SUBMITTING":
+            return False  # it has no token
+        return change.target != "CANCELLING" or "next_state" in change.sets
+
+    # What holds after every step
+
+    def _all(self, table: str) -> list[tuple[Any, ...]]:
+        order = "job_id, attempt" if table == "attempt" else "1"
+        return [tuple(row) for row in self.conn.execute(f"SELECT * FROM {table} ORDER BY {order}")]
+
+    @invariant()
+    def nothing_is_deleted_and_no_record_of_the_past_changes(self) -> None:
+        for table in KEPT:
+            rows, before = self._all(table), self.before.get(table, [])
+            assert {row[:2] for row in before} <= {row[:2] for row in rows} or table in {"run", "configuration"}
+            assert {row[0] for row in before} <= {row[0] for row in rows}
+            if table in GROWING and table != "configuration":
+                assert rows[: len(before)] == before
+            self.before[table] = rows
+
+    @invariant()
+    def every_run_is_as_the_oracle_says(self) -> None:
+        stored = {row["run"]: row for row in self.conn.execute("SELECT * FROM run")}
+        assert stored.keys() == self.runs.keys()
+        former = Counter(row[0] for row in self.conn.execute("SELECT run FROM former_verdict"))
+        for number, run in self.runs.items():
+            row, verdict = stored[number], queries.verdict(self.conn, stored[number]["verdict_id"])
+            assert {name: row[name] for name in COLUMNS} == {name: run.values.get(name) for name in COLUMNS}
+            assert (row["last_lb_end"], row["notes"] is not None) == (run.last_lb_end, run.provisional_tag)
+            expected = (run.status, run.listener, run.needs_validation)
+            assert (row["status"], row["listener"], row["needs_validation"]) == expected
+            assert (verdict["status"], verdict["listener"], verdict["needs_validation"]) == expected
+            assert verdict["answers"] == run.answers
+            assert verdict["configuration_id"] == self.ids[run.configuration]
+            assert (row["jobs_due"], former[number]) == (run.jobs_due, run.former)
+            taken = {job.listener for key, job in self.jobs.items() if key[0] == number}
+            assert row["disputed"] == (bool(taken) and run.status != "OPEN" and taken != {run.listener})
+
+    @invariant()
+    def verdicts_are_interned(self) -> None:
+        stored = [tuple(row) for row in self.conn.execute("SELECT configuration_id, answers FROM verdict")]
+        assert len(stored) == len(set(stored))
+        assert set(stored) == self.verdicts
+
+    @invariant()
+    def every_job_is_as_the_model_says_and_there_is_one_for_each_pair(self) -> None:
+        stored = self.conn.execute("SELECT * FROM job").fetchall()
+        assert Counter((row["run"], row["job"]) for row in stored) == Counter(self.jobs.keys())
+        for row in stored:
+            job = self.jobs[row["run"], row["job"]]
+            found = (row["id"], row["listener"], row["state"], row["attempt"], row["next_state"])
+            assert found == (job.id, job.listener, job.state, job.attempt, job.next_state)
+
+    @invariant()
+    def every_used_attempt_has_its_own_token(self) -> None:
+        stored = self.conn.execute("SELECT job_id, attempt, token FROM attempt").fetchall()
+        expected = [(j.id, attempt, token) for j in self.jobs.values() for attempt, token in j.tokens.items()]
+        assert sorted(tuple(row) for row in stored) == sorted(expected)
+        assert len({row["token"] for row in stored}) == len(stored)
+        for row in self.conn.execute("SELECT * FROM job"):
+            job = self.jobs[row["run"], row["job"]]
+            if job.state in USED:
+                assert row["token"] == job.tokens[job.attempt]
+            elif job.state in IDLE:
+                assert row["token"] is None
+
+    @invariant()
+    def every_jobs_trail_is_unbroken(self) -> None:
+        trails: dict[tuple[int, str], list[sqlite3.Row]] = {key: [] for key in self.jobs}
+        for row in self.conn.execute("SELECT * FROM audit WHERE job IS NOT NULL ORDER BY id"):
+            trails[row["run"], row["job"]].append(row)
+        for key, (first, *trail) in trails.items():
+            assert first["was"] is None
+            assert (first["became"] in {"NEW", "WAITING"}, first["attempt"]) == (True, 1)
+            state, attempt = first["became"], 1
+            for row in trail:
+                assert row["was"] == state
+                assert (state, row["became"]) in LEGAL
+                assert row["attempt"] == attempt_after(state, row["became"], attempt)
+                state, attempt = row["became"], row["attempt"]
+            assert (state, attempt) == (self.jobs[key].state, self.jobs[key].attempt)
+
+    @invariant()
+    def the_counts_are_right_and_the_file_is_whole(self) -> None:
+        runs = Counter(run.status for run in self.runs.values())
+        counted = Counter((key[1], job.state) for key, job in self.jobs.items())
+        assert {k: n for k, n in self.conn.execute("SELECT status, runs FROM run_count") if n} == runs
+        kept = self.conn.execute("SELECT job, state, jobs FROM job_count").fetchall()
+        assert {(row[0], row[1]): row[2] for row in kept if row[2]} == counted
+        assert queries.findings(self.conn) == []
+        assert not self.conn.in_transaction
+
+
+TestStore = Store.TestCase
+TestStore.settings = settings(
+    max_examples=EXAMPLES or 60,
+    stateful_step_count=40,
+    deadline=None,
+    derandomize=not EXAMPLES,
+    suppress_health_check=[HealthCheck.too_slow],
+)
