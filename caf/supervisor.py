@@ -85,7 +85,9 @@ def checked(configuration: Configuration) -> Configuration:
 
 def _make_folder(folder: Path) -> None:
     try:
-        folder.mkdir(mode=0o2770, parents=True, exist_ok=True)
+        if not folder.exists():
+            folder.mkdir(parents=True)
+            folder.chmod(0o2770)  # operators of the group write here too; mkdir itself drops the set-group-id bit
     except OSError as error:
         raise StoreError(f"{folder}: cannot be made: {error.strerror}: make it, or correct [caf] state") from None
 

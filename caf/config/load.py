@@ -3,8 +3,9 @@
 import hashlib
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Any
@@ -92,8 +93,9 @@ class Configuration:
 
     def kinds(self) -> dict[str, Kind]:
         """Give every attribute that a run can have, with what it holds."""
-        added = self.source.attributes if isinstance(self.source, CoolSource) else {}
-        return {**ATTRIBUTES, **dict.fromkeys(added, Kind.ANY)}
+        added = set(self.source.attributes) if isinstance(self.source, CoolSource) else set()
+        added |= {condition.attribute for table in self.listeners.values() for condition in table.match}
+        return {**dict.fromkeys(sorted(added), Kind.ANY), **ATTRIBUTES}
 
     def jobs_for(self, listener: str) -> list[str]:
         """Give the names of the enabled jobs that serve a listener, in the file's order."""
@@ -159,7 +161,27 @@ def _kinds(values: Mapping[str, Any]) -> dict[str, Kind]:
     """Give the attributes that conditions may name, as far as the source's table can be understood."""
     source = values.get("source")
     added = source.get("attributes") if isinstance(source, dict) else None
+    if isinstance(source, dict) and source.get("kind") == "table":
+        added = dict.fromkeys(_columns(values))
     return {**(dict.fromkeys(added, Kind.ANY) if isinstance(added, dict) else {}), **ATTRIBUTES}
+
+
+def _columns(values: Mapping[str, Any]) -> Iterator[str]:
+    """Give what conditions and corrections name that may be columns of a table, whose header is not read here.
+
+    A name like that of an attribute is taken for a slip of the pen, not for a column.
+    """
+    listeners, corrections = values.get("listeners"), values.get("corrections")
+    tables = [table.get("match") for table in _tables(listeners.values() if isinstance(listeners, dict) else ())]
+    tables += [table.get("set") for table in _tables(corrections if isinstance(corrections, list) else ())]
+    for table in _tables(tables):
+        for name in table:
+            if re.fullmatch(r"[a-z][a-z0-9_]{0,39}", name) and not get_close_matches(name, ATTRIBUTES, cutoff=0.75):
+                yield name
+
+
+def _tables(values: Iterable[object]) -> Iterator[dict[str, Any]]:
+    return (value for value in values if isinstance(value, dict))
 
 
 def _values(text: str, path: Path, lines: Lines) -> dict[str, Any]:

@@ -55,3 +55,11 @@ def _split(given: object, what: str, *units: str) -> tuple[str, str, str]:
 def _without_unit(number: object, units: tuple[str, ...]) -> str:
     choices = [f'"{number}{unit}"' for unit in units]
     return f"must have a unit: write {', '.join(choices[:-1])} or {choices[-1]}"
+
+
+def duration_text(seconds: float) -> str:
+    """Give a duration as listeners.toml has it, in the largest unit that keeps it whole: 1209600 is "14d"."""
+    for unit, size in (("d", DAY), ("h", HOUR), ("m", MINUTE)):
+        if seconds >= size and seconds % size == 0:
+            return f"{seconds / size:g}{unit}"
+    return f"{seconds:g}s"

@@ -90,9 +90,9 @@ def follow(
     """
     if not records.readable:
         return Decision(Step.DOUBT, "its working area cannot be read")
-    if records.foreign:
+    if records.foreign and state is not State.CANCELLING:
         return Decision(Step.DOUBT, "the records in its working area belong to another attempt")
-    if records.exit_code is not None:
+    if records.exit_code is not None and not records.foreign:
         return _over(state, f"the payload ended with exit code {records.exit_code}")
     if records.revoked:
         return Decision(Step.REVOKE, "its claim was revoked")

@@ -30,6 +30,8 @@ def connect(path: Path, *, create: bool = False, busy_timeout: float = BUSY_TIME
     """Open the database at `path`, made or migrated if `create` is given; StoreError says why it cannot be used."""
     if not create and not path.exists():
         raise StoreError(f"{path}: no database yet: it is made by the first `caf run`")
+    if create:
+        _make_for_group(path)
     try:
         conn = sqlite3.connect(path, timeout=busy_timeout, isolation_level=None, check_same_thread=False)
     except sqlite3.Error as error:
@@ -45,6 +47,17 @@ def connect(path: Path, *, create: bool = False, busy_timeout: float = BUSY_TIME
     return conn
 
 
+def _make_for_group(path: Path) -> None:
+    """Make the empty file that SQLite fills, for the group to write too: its journals copy its mode."""
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o660)
+    except FileExistsError:
+        return
+    except OSError as error:
+        raise StoreError(f"{path}: cannot be made: {error.strerror}; check the folder's owner and mode") from None
+    os.close(descriptor)
+
+
 def explain(error: sqlite3.Error) -> str:
     """Give an SQLite error in words that say what to do."""
     text = str(error)
@@ -53,7 +66,10 @@ def explain(error: sqlite3.Error) -> str:
         ("locked", "is locked by another process: it is tried again; `fuser` on the file names who holds it"),
         ("disk is full", "cannot be written: the disk is full: make room, nothing is lost"),
         ("not a database", "is not caf's database: move it away, or name another folder as [caf] state"),
-        ("malformed", "is damaged: restore the newest backup with `caf db restore FILE`"),
+        (
+            "malformed",
+            "is damaged: `caf db check` says how far; put a backup in its place, as docs/administrator.md tells",
+        ),
         ("disk I/O", "cannot be read or written: the disk reports an error"),
     ):
         if part in text:

@@ -68,8 +68,8 @@ def make(
             reason = new.waits or "just made"
             cursor = conn.execute(
                 "INSERT OR IGNORE INTO job (run, job, listener, configuration_id, priority, state, reason, created, "
-                "updated) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                (new.run, new.job, new.listener, configuration_id, new.priority, state, reason, now, now),
+                "since, updated) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                (new.run, new.job, new.listener, configuration_id, new.priority, state, reason, now, now, now),
             )
             if cursor.rowcount == 1:
                 made += 1
@@ -122,7 +122,7 @@ def act(
             raise Refused(_refusal(row, state, word))
         goal = GOAL[word]
         why = f"{word} by {who}" + (f": {reason}" if reason else "")
-        sets: dict[str, Any] = {"tries": 0, "looks": 0}
+        sets: dict[str, Any] = {"tries": 0, "looks": 0, "renew": word in {Word.RESET, Word.START}}
         if target is State.CANCELLING:
             why += f"; becomes {goal} when its end is proved"
             sets["next_state"] = goal
@@ -204,6 +204,8 @@ def _move(
     columns |= {"state": target, "result": result if ends else None, "reason": why, "updated": now}
     columns["attempt"] = attempt_after(source, target, row["attempt"])
     columns.setdefault("next_state", None)
+    if source is not target or who != ORGANISE:
+        columns["since"] = now
     if target in IDLE:
         columns |= {"token": None, "batch_id": None}
     if target in FINAL or source in FINAL:
@@ -283,3 +285,12 @@ def next_due(conn: sqlite3.Connection) -> float | None:
 def any_attempt(conn: sqlite3.Connection) -> bool:
     """Tell whether anything was ever given to a batch system."""
     return conn.execute("SELECT 1 FROM attempt LIMIT 1").fetchone() is not None
+
+
+def renew(conn: sqlite3.Connection, job_ids: Sequence[int], configuration_id: int) -> None:
+    """Have jobs that a person asked for again follow the configuration in force; the others keep theirs."""
+    with transaction(conn):
+        conn.executemany(
+            "UPDATE job SET configuration_id = ?, renew = 0 WHERE id = ? AND state = 'NEW'",
+            [(configuration_id, job_id) for job_id in job_ids],
+        )

@@ -154,7 +154,9 @@ CREATE TABLE job (
     looks INTEGER NOT NULL DEFAULT 0,  -- how often its raw files were looked for
     not_before REAL,                   -- back-off: not looked at again before
     unknown_since REAL,                -- since when the batch system does not know it
+    renew INTEGER NOT NULL DEFAULT 0 CHECK (renew IN (0, 1)),  -- a person asked for it again: by today's configuration
     created REAL NOT NULL,
+    since REAL NOT NULL,               -- when it came into its state, or a person last touched it
     updated REAL NOT NULL,
     acknowledged INTEGER NOT NULL DEFAULT 0 CHECK (acknowledged IN (0, 1)),
     UNIQUE (run, job),

@@ -38,10 +38,10 @@ class Discovered:
 
     def summary(self) -> str | None:
         """Say what happened, if anything did."""
-        parts = [f"{self.new} new runs"] if self.new else []
+        parts = [f"{self.new} new run{'s' * (self.new != 1)}"] if self.new else []
         parts += [f"{self.changed} changed"] if self.changed else []
         parts += [f"{count} {status}" for status, count in sorted(self.became.items())]
-        parts += [f"{self.jobs} jobs made"] if self.jobs else []
+        parts += [f"{self.jobs} job{'s' * (self.jobs != 1)} made"] if self.jobs else []
         return ", ".join(parts) or None
 
 

@@ -21,7 +21,21 @@ from caf.domain.jobs import Result, State, Word
 from caf.store import configurations, discovery, jobs, queries
 from caf.store.database import connect
 from caf.store.jobs import Change, NewJob
-from tests.model.oracle import COLUMNS, IDLE, LEGAL, SECOND, SETTLE, STATES, USED, WORDS, Job, Run, attempt_after, said
+from tests.model.oracle import (
+    COLUMNS,
+    DUTY,
+    IDLE,
+    LEGAL,
+    SECOND,
+    SETTLE,
+    STATES,
+    USED,
+    WORDS,
+    Job,
+    Run,
+    attempt_after,
+    said,
+)
 from tests.model.oracle import listeners as configured
 from tests.store.feeding import write_snapshot
 
@@ -33,19 +47,41 @@ GROWING = ("audit", "former_verdict", "verdict", "configuration")  # tables whos
 numbers = st.integers(1, 5)
 NAMES = ("Fit", "Plot")
 times = st.one_of(st.none(), st.integers(-3, 2).map(lambda days: (BEGIN + days * SETTLE) * SECOND))
-rows = st.fixed_dictionaries(
+anything = st.fixed_dictionaries(
     {
-        "run_type": st.sampled_from([None, "scan", "scan", "ramp", "physics", ""]),
-        "recorded": st.sampled_from([None, 0, 1, 1]),
-        "clean_stop": st.sampled_from([None, 0, 1, 1]),
+        "run_type": st.sampled_from([None, "scan", "ramp", "slow", "physics", ""]),
+        "recorded": st.sampled_from([None, 0, 1]),
+        "clean_stop": st.sampled_from([None, 0, 1]),
         "tier0_tag": st.sampled_from([None, "", "bad", "L1Calo"]),
-        "notes": st.sampled_from([None, None, '{"tier0_tag":{"final":false,"from":3}}']),
+        "notes": st.sampled_from([None, '{"tier0_tag":{"final":false,"from":3}}']),
         "stored_events": st.sampled_from([None, 0, 50, 500]),
         "recorded_events": st.sampled_from([None, 0, 50, 500]),
         "start": times,
         "end": times,
         "last_lb_end": times,
     }
+)
+complete: dict[str, Any] = {
+    "run_type": "scan",
+    "recorded": 1,
+    "clean_stop": 1,
+    "tier0_tag": "L1Calo",
+    "notes": None,
+    "stored_events": 500,
+    "recorded_events": 500,
+    "start": (BEGIN - 3600) * SECOND,
+    "end": BEGIN * SECOND,
+    "last_lb_end": None,
+}
+good = st.sampled_from(
+    [
+        complete,
+        {**complete, "run_type": "ramp"},
+        {**complete, "run_type": "ramp", "stored_events": 50},  # a person must validate it
+        {**complete, "clean_stop": 0},  # a conflict
+        {**complete, "clean_stop": 0, "recorded": 0},
+        {**complete, "end": None, "recorded": None, "last_lb_end": BEGIN * SECOND},  # still going
+    ]
 )
 results = st.sampled_from([None, Result.OK, Result.NODE])
 
@@ -75,54 +111,48 @@ class Store(RuleBasedStateMachine):
         self.conn.close()
         self.folder.cleanup()
 
-    # The world
+    # The world and the discover duty. Few rules that do much: then examples go deep.
 
-    @initialize(first=st.dictionaries(numbers, rows, min_size=2))
-    def a_configuration_and_some_runs(self, first: dict[int, dict[str, Any]]) -> None:
-        self.a_configuration_comes_into_force(0)
-        self.source = first
+    @initialize(first=st.dictionaries(numbers, good, min_size=3), more=st.dictionaries(numbers, anything, max_size=2))
+    def some_runs_have_jobs(self, first: dict[int, dict[str, Any]], more: dict[int, dict[str, Any]]) -> None:
+        self._configure(0)
+        self.a_round_of_discover(dict(more | first), {}, 0, 0, True, 1000, False)
+        self.jobs_are_made(NAMES, False, {1, 2, 3, 4, 5})
 
-    @rule(number=st.integers(0, 1))
-    def a_configuration_comes_into_force(self, number: int) -> None:
+    def _configure(self, number: int) -> None:
         self.configuration = number
         self.ids[number] = configurations.keep(self.conn, f"text {number}", f"{number}", "listeners.toml", self.now)
 
-    @rule(run=numbers, row=rows)
-    def the_run_database_changes(self, run: int, row: dict[str, Any]) -> None:
-        """Anything at all: values may go back to null."""
-        self.source[run] = row
-
-    @rule(run=numbers, name=st.sampled_from(COLUMNS), row=rows)
-    def one_value_changes(self, run: int, name: str, row: dict[str, Any]) -> None:
-        if run in self.source:
-            self.source[run] = {**self.source[run], name: row[name]}
-
-    @rule(run=numbers)
-    def a_run_vanishes_from_the_run_database(self, run: int) -> None:
-        self.source.pop(run, None)
-
-    @rule(seconds=st.sampled_from([1, 600, SETTLE, 2 * SETTLE + 1]))
-    def time_passes(self, seconds: int) -> None:
+    @rule(
+        changed=st.dictionaries(numbers, st.one_of(good, anything, st.none()), max_size=3),
+        one=st.dictionaries(numbers, st.sampled_from(COLUMNS), max_size=2),
+        seconds=st.sampled_from([0, 1, 600, SETTLE, 2 * SETTLE + 1]),
+        lag=st.sampled_from([0, 0, 0, 3600, 5 * SETTLE]),
+        read=st.sampled_from([True, True, False]),
+        page=st.sampled_from([1, 2, 1000]),
+        other=st.sampled_from([False, False, True]),
+    )
+    def a_round_of_discover(
+        self,
+        changed: dict[int, dict[str, Any] | None],
+        one: dict[int, str],
+        seconds: int,
+        lag: int,
+        read: bool,
+        page: int,
+        other: bool,
+    ) -> None:
+        """Runs change in any way, vanish, lose a value; time passes; the replica, written `lag` ago, is absorbed."""
         self.now += seconds
-
-    @rule()
-    def the_process_is_another_one(self) -> None:
-        self.conn.close()
-        self.conn = connect(self.path)
-
-    @rule()
-    def the_process_dies_in_the_middle_of_a_transaction(self) -> None:
-        self.conn.execute("BEGIN IMMEDIATE")
-        self.conn.execute("UPDATE job SET reason = 'half done'")
-        self.conn.execute("INSERT INTO audit (at, who, why) VALUES (1, 'ann', 'half done')")
-        self.conn.close()
-        self.conn = connect(self.path)
-
-    # The discover duty
-
-    @rule(page=st.sampled_from([1, 2, 1000]), lag=st.sampled_from([0, 0, 3600, 5 * SETTLE]), read=st.booleans())
-    def a_round_of_discover(self, page: int, lag: int, read: bool) -> None:
-        """Absorb the replica, written `lag` ago, unless it is unchanged; then look at open runs again."""
+        if other:
+            self._configure(1 - self.configuration)
+        self.source |= {run: row for run, row in changed.items() if row is not None}
+        for run, row in changed.items():
+            if row is None:
+                self.source.pop(run, None)
+        for run, name in one.items():
+            if run in self.source:
+                self.source[run] = {**self.source[run], name: None}
         rules = Rules(self.ids[self.configuration], configured(self.configuration), (), SETTLE * SECOND)
         replica = self.now - lag
         if read:
@@ -136,6 +166,16 @@ class Store(RuleBasedStateMachine):
         for number, run in self.runs.items():
             if run.status == "OPEN":
                 self._judge(number, run, replica)
+
+    @rule(middle=st.booleans())
+    def the_process_is_another_one(self, middle: bool) -> None:
+        """It ended in order, or died in the middle of a transaction."""
+        if middle:
+            self.conn.execute("BEGIN IMMEDIATE")
+            self.conn.execute("UPDATE job SET reason = 'half done', tries = 9")
+            self.conn.execute("INSERT INTO audit (at, who, why) VALUES (1, 'ann', 'half done')")
+        self.conn.close()
+        self.conn = connect(self.path)
 
     def _pages(self, step: Any, rules: Rules, size: int, replica: int) -> None:
         after: int | None = -1
@@ -163,7 +203,11 @@ class Store(RuleBasedStateMachine):
         elif before != (run.status, run.listener) and not has_jobs:
             run.jobs_due = True
 
-    @rule(names=st.sampled_from([NAMES[:1], NAMES]), waits=st.booleans(), chosen=st.sets(numbers))
+    @rule(
+        names=st.sampled_from([NAMES[:1], NAMES]),
+        waits=st.booleans(),
+        chosen=st.sampled_from([{1, 2, 3, 4, 5}, {2, 4}]),
+    )
     def jobs_are_made(self, names: tuple[str, ...], waits: bool, chosen: set[int]) -> None:
         """Of the chosen runs that are due; one that is not due gets none, whatever is asked."""
         known = sorted(chosen & self.runs.keys())
@@ -191,20 +235,21 @@ class Store(RuleBasedStateMachine):
         job.state, job.next_state = target, next_state
 
     @precondition(lambda self: self.jobs)
-    @rule(number=st.integers(0, 99), word=st.sampled_from(WORDS))
-    def a_person_says(self, number: int, word: str) -> None:
-        (run, name), job = self._pick(number)
-        target = said(job.state, word)
-        if target is None:
-            with pytest.raises(Refused, match="is not possible; allowed"):
-                jobs.act(self.conn, run, name, Word(word), self.now, "ann")
-            return
-        jobs.act(self.conn, run, name, Word(word), self.now, "ann")
-        goal = {"reset": "NEW", "hold": "WAITING", "kill": "CANCELLED"}.get(word)
-        self._becomes(job, target, goal if target == "CANCELLING" else None)
+    @rule(words=st.lists(st.tuples(st.integers(0, 99), st.sampled_from(WORDS)), min_size=1, max_size=4))
+    def a_person_says(self, words: list[tuple[int, str]]) -> None:
+        for number, word in words:
+            (run, name), job = self._pick(number)
+            target = said(job.state, word)
+            if target is None:
+                with pytest.raises(Refused, match="is not possible; allowed"):
+                    jobs.act(self.conn, run, name, Word(word), self.now, "ann")
+                continue
+            jobs.act(self.conn, run, name, Word(word), self.now, "ann")
+            goal = {"reset": "NEW", "hold": "WAITING", "kill": "CANCELLED"}.get(word)
+            self._becomes(job, target, goal if target == "CANCELLING" else None)
 
     @precondition(lambda self: self.jobs)
-    @rule(chosen=st.lists(st.integers(0, 99), max_size=4))
+    @rule(chosen=st.lists(st.integers(0, 99), min_size=2, max_size=6, unique=True))
     def slots_are_free(self, chosen: list[int]) -> None:
         picked = [self._pick(number)[1] for number in chosen]
         tokens = jobs.claim_tokens(self.conn, [job.id for job in picked], self.now)
@@ -215,19 +260,24 @@ class Store(RuleBasedStateMachine):
                 job.tokens[job.attempt] = tokens[job.id]
 
     @precondition(lambda self: self.jobs)
-    @rule(number=st.integers(0, 99), steps=st.integers(1, 6), way=st.integers(0, 2))
-    def the_duty_goes_on(self, number: int, steps: int, way: int) -> None:
+    @rule(
+        walks=st.lists(
+            st.tuples(st.integers(0, 99), st.lists(st.integers(0, 9), min_size=1, max_size=6)), min_size=1, max_size=4
+        )
+    )
+    def the_duty_goes_on(self, walks: list[tuple[int, list[int]]]) -> None:
         """Legal changes, one after another."""
-        _, job = self._pick(number)
-        for _ in range(steps):
-            targets = sorted(target for source, target in LEGAL if source == job.state and target != "CANCELLING")
-            if job.state == "PREPARED":
-                self.slots_are_free([number])
-            elif targets:
-                target = targets[way % len(targets)]
-                change = Change(job.id, State(job.state), job.attempt, State(target), "so", result_for(target))
-                assert jobs.apply(self.conn, [change], self.now) == [True]
-                self._becomes(job, target)
+        for number, way in walks:
+            _, job = self._pick(number)
+            for choice in way:
+                targets = DUTY.get(job.state, "").split()
+                if job.state == "PREPARED":
+                    self.slots_are_free([number])
+                elif targets:
+                    target = targets[choice % len(targets)]
+                    change = Change(job.id, State(job.state), job.attempt, State(target), "so", result_for(target))
+                    assert jobs.apply(self.conn, [change], self.now) == [True]
+                    self._becomes(job, target)
 
     @precondition(lambda self: self.jobs)
     @rule(

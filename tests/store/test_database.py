@@ -91,7 +91,7 @@ def test_an_empty_file_is_filled_by_the_supervisor_only(tmp_path: Path) -> None:
 
 
 def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
-    with pytest.raises(StoreError, match=r"nowhere/caf\.db: cannot be opened"):
+    with pytest.raises(StoreError, match=r"nowhere/caf\.db: cannot be made"):
         connect(tmp_path / "nowhere" / "caf.db", create=True)
 
 

@@ -73,7 +73,9 @@ class Stage:
         self.clock[0] += seconds
 
     def job(self, run: int) -> dict[str, Any]:
-        names = "id, state, result, reason, attempt, token, batch_id, tries, looks, not_before, unknown_since, next_state"
+        names = (
+            "id, state, result, reason, attempt, token, batch_id, tries, looks, not_before, unknown_since, next_state"
+        )
         (row,) = self.world.query(f"SELECT {names} FROM job WHERE run = ?", run)
         return dict(zip(names.split(", "), row, strict=True))
 

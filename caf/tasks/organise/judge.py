@@ -4,6 +4,7 @@ import sqlite3
 from typing import Any
 
 from caf.config import JobTable
+from caf.config.units import duration_text
 from caf.domain.errors import StorageError
 from caf.domain.jobs import INFRASTRUCTURE, Result, State
 from caf.domain.judging import Success, judge_end, retry_delay
@@ -69,6 +70,6 @@ def _judged(house: House, row: sqlite3.Row, table: JobTable, success: Success, s
     if result in INFRASTRUCTURE and tries < table.attempts:
         delay = retry_delay(table.retry_after, tries)
         sets = {"tries": tries, "not_before": house.clock() + delay}
-        why = f"{result}: {reason}; attempt {tries + 1} of {table.attempts} follows in {delay:g} s"
+        why = f"{result}: {reason}; attempt {tries + 1} of {table.attempts} follows in {duration_text(delay)}"
         return Change(row["id"], State.FINISHED, row["attempt"], State.NEW, why, sets=sets)
     return Change(row["id"], State.FINISHED, row["attempt"], State.FAILED, reason, result)

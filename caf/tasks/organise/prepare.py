@@ -6,6 +6,7 @@ from typing import Any
 
 from caf import __version__
 from caf.config import Configuration, JobTable, ListenerTable
+from caf.config.units import duration_text
 from caf.domain.errors import StorageError
 from caf.domain.jobs import Result, State
 from caf.domain.runs import to_json
@@ -25,6 +26,8 @@ async def prepare_new(house: House) -> int:
     rows = await house.database.call(jobs.in_states, (State.NEW,), due=house.clock(), limit=AT_ONCE)
     if not rows:
         return 0
+    if await _renew(house, rows):
+        rows = await house.database.call(jobs.in_states, (State.NEW,), due=house.clock(), limit=AT_ONCE)
     raw = await _find_raw(house, rows)
     changes: list[tuple[Change, object]] = []
     ready = []
@@ -46,6 +49,26 @@ async def prepare_new(house: House) -> int:
             sets = {"tries": row["tries"]}
             changes.append((Change(row["id"], State.NEW, row["attempt"], State.PREPARED, why, sets=sets), row))
     return await carry_out(house, changes)
+
+
+async def _renew(house: House, rows: Sequence[sqlite3.Row]) -> bool:
+    """Put what a person asked for again under the configuration in force, if that still has the job for its listener.
+
+    Whoever corrects listeners.toml and types `reset` expects the correction to count; nobody else's job changes.
+    """
+    tables = house.configuration.jobs
+    again = [
+        row["id"]
+        for row in rows
+        if row["renew"]
+        and row["configuration_id"] != house.configuration_id
+        and row["listener"] in house.configuration.listeners
+        and row["job"] in tables
+        and row["listener"] in tables[row["job"]].listeners
+    ]
+    if again:
+        await house.database.call(jobs.renew, again, house.configuration_id)
+    return bool(again)
 
 
 def _count(files: int) -> str:
@@ -73,9 +96,8 @@ async def _find_raw(house: House, rows: Sequence[sqlite3.Row]) -> dict[int, Any]
 def _still_waiting(house: House, row: sqlite3.Row, table: JobTable, why: str) -> Change:
     """Look again later, each time after twice as long; give up after `files_wait`."""
     now = house.clock()
-    waited = now - row["created"]
-    if waited > table.files_wait:
-        why = f"no raw files in {table.files_wait / 86400:g} days: {why}"
+    if now - row["since"] > table.files_wait:
+        why = f"no raw files after {duration_text(table.files_wait)}: {why}"
         return Change(row["id"], State.NEW, row["attempt"], State.FAILED, why, Result.STAGING)
     looks = row["looks"] + 1
     delay = min(house.configuration.duties.organise * 2 ** min(looks - 1, 10), LONGEST_WAIT)

@@ -28,7 +28,7 @@ class Organised:
 
     def summary(self) -> str | None:
         """Say what happened, if anything did."""
-        return f"{self.moved} changes of jobs" if self.moved else None
+        return f"{self.moved} change{'s' * (self.moved != 1)} of jobs" if self.moved else None
 
 
 async def run_once(house: House) -> Organised:
