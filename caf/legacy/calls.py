@@ -128,7 +128,7 @@ def _joined_path(arguments: list[Any], line: int) -> str:
     if not arguments or not _plain_texts(arguments):
         raise NotData(line, "this path is not plain data")
     _together("/", arguments, line)
-    return posixpath.join(*arguments)
+    return str(posixpath.join(*arguments))
 
 
 def _environment(arguments: list[Any], line: int) -> str:

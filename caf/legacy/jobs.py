@@ -109,7 +109,8 @@ def _listeners(found: Translation, listeners: Mapping[str, str]) -> None:
                 found.refuse(found.table, key, f"it serves the listener {brief(name)}, which is not there")
         if texts(value) is None and not isinstance(value, Unread):
             found.refuse(found.table, key, f"{key} = {brief(value)} is not a list of listeners")
-    found.section.add("listeners", list(dict.fromkeys(serves)))
+    if serves:
+        found.section.add("listeners", list(dict.fromkeys(serves)))
 
 
 def _validate(found: Translation) -> None:

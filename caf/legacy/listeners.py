@@ -6,7 +6,7 @@ from typing import Any
 from caf.legacy.names import usable
 from caf.legacy.paths import raw_glob
 from caf.legacy.tables import LISTENER_KEYS, Named, plain
-from caf.legacy.toml import Section
+from caf.legacy.toml import Entry, Section
 from caf.legacy.values import Problem, Table, Unread, brief, texts, truth, whole, word_set
 
 IGNORED = word_set("name listenername listener database dbname cooldb description comment title id")
@@ -20,18 +20,31 @@ class Translation:
 
     def __init__(self, named: Named) -> None:
         self.table: Table = named.table
+        self.old_name = named.name
         self.name, changed = usable(named.name)
         self.section = Section(f"listeners.{self.name}")
         self.match = Section(f"listeners.{self.name}.match")
         self.problems: list[Problem] = []
+        self.complete = True
         self.section.remarks.append(f"{named.name}, from {self.table.file}:{self.table.line}.")
         if changed:
-            self.refuse(None, f"the name {brief(named.name)} is not usable any more: {self.name} now")
+            self.tell(None, f"the name {brief(named.name)} is not usable any more: {self.name} now")
 
-    def refuse(self, key: Any, what: str) -> None:
+    def tell(self, key: Any, what: str) -> None:
         """Note what a person must look at."""
         line = self.table.line if key is None else self.table.line_of(key)
         self.problems.append(Problem(self.table.file, line, f"listener {self.name}: {what}"))
+
+    def refuse(self, key: Any, what: str) -> None:
+        """Note a condition that may be lost. Without it too many runs would be taken, so none is for now."""
+        self.tell(key, what)
+        self.complete = False
+
+    def whole(self) -> "Translation":
+        """Give it back, not enabled where a condition is missing."""
+        if not self.complete:
+            self.section.entries.insert(0, Entry("enabled", False, "a condition is missing: see the top of the file"))
+        return self
 
     def remark(self, text: str) -> None:
         """Say something above the table."""
@@ -64,15 +77,15 @@ def translate(named: Named) -> Translation:
             found.refuse(key, f"{key} is not plain data (line {value.line}): write its condition by hand")
         elif name not in LISTENER_KEYS | IGNORED | _OFF:
             found.refuse(key, f"{key} = {brief(value)} is not known")
-    key, enabled = next(((k, v) for k, v in named.table.items() if plain(k) in _OFF), (None, True))
-    if key is not None and truth(enabled) is False:
-        found.section.add("enabled", value=False)
+    if any(plain(key) in _OFF and truth(value) is False for key, value in named.table.items()):
+        found.complete = False
+        found.remark("It was not enabled.")
     _first_run(found)
     _least(found)
     _files(found)
     for step in (_run_type, _project_tag, _mask, _partition, _tier0, _strategy, _detector_status, _flags):
         step(found)
-    return found
+    return found.whole()
 
 
 def _first_run(found: Translation) -> None:
@@ -99,7 +112,7 @@ def _files(found: Translation) -> None:
     for path in found.words("fileslocations"):
         pattern, why = raw_glob(path)
         if why:
-            found.refuse(key, why)
+            found.tell(key, why)
         if pattern:
             globs.append(pattern)
     if globs:
@@ -148,7 +161,6 @@ def _tier0(found: Translation) -> None:
             found.match.add("tier0_tag", left, "tierzerotag without those of NOTtierzerotag")
         else:
             found.refuse(None, "tierzerotag and NOTtierzerotag exclude each other: it never took a run")
-            found.section.add("enabled", value=False)
     elif wanted:
         found.match.add("tier0_tag", wanted[0] if len(wanted) == 1 else wanted)
     elif unwanted:

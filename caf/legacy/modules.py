@@ -131,12 +131,13 @@ class _Walker:
         return self.evaluator.value(node)
 
     def _add(self, node: ast.AugAssign, scope: Table) -> None:
-        name = dotted(node.target)
-        before = scope.get(name, self.top.get(name)) if name else None
-        value = self.evaluator.value(node.value)
-        both = (before, value)
+        """Follow x += y, wherever x stands."""
+        target = node.target
+        local = isinstance(target, ast.Name) and target.id in scope
+        before = scope[dotted(target)] if local else self.evaluator.value(target)
+        both = (before, self.evaluator.value(node.value))
         if all(isinstance(one, str) for one in both) or all(isinstance(one, list) for one in both):
-            scope.put(name, checked(both[0] + both[1], node.lineno), node.lineno)
+            self._assign(target, checked(both[0] + both[1], node.lineno), scope)
         else:
             raise NotData(node.lineno, "this sum is not plain data")
 

@@ -43,8 +43,8 @@ def raw_glob(path: str) -> tuple[str | None, str | None]:
     if not re.search(r"[*?]", last):
         inner = "*RAW*/" if "rucio" in text and not last.endswith("RAW") else ""
         text = f"{text.rstrip('/')}/{inner}*{{run}}*"
-    if PLACEHOLDER in text:
-        return text, f"{brief(text)}: fill in what {PLACEHOLDER}... stands for"
+    if text.startswith(PLACEHOLDER):  # told once for the whole file
+        return text, None
     if text.startswith(("/castor/", "root://castor")):
         return text, f"{brief(text)}: CASTOR is gone; write where these files are now"
     if not text.startswith("/") and "://" not in text:

@@ -5,7 +5,7 @@ from typing import Any
 
 from caf.legacy import listeners
 from caf.legacy.listeners import Translation
-from caf.legacy.tables import Named, plain
+from caf.legacy.tables import EXCLUDES, GATHERS, Named, plain
 from caf.legacy.values import Table, Unread, brief, texts, truth, whole, word_set
 
 _ATTRIBUTES = {
@@ -26,8 +26,6 @@ _ATTRIBUTES = {
     "runnumber": "run",
 }
 _FLAGS = {"recorded": "recorded", "reconly": "recorded", "cleanstop": "clean_stop"}
-_GATHERS = word_set("filter filters query conditions criteria selection")
-_EXCLUDES = frozenset(["exclude", "excludes", "not", "nottierzerotag"])
 _PATHS = word_set("path paths datapath datapaths rawpath rawpaths fileslocations")
 _SAME = frozenset(["gte", "gt"])  # gt was in fact "or equal"
 
@@ -44,17 +42,19 @@ def translate(named: Named) -> Translation:
     found = Translation(named)
     for table, key, value, negated in _filters(named.table, negated=False):
         found.table = table  # for the line of what is refused
-        if not isinstance(value, Unread):
+        if isinstance(value, Unread):
+            found.refuse(key, f"{key} is not plain data (line {value.line}): write its condition by hand")
+        else:
             _condition(found, key, value, negated)
     found.table = named.table
-    return found
+    return found.whole()
 
 
 def _filters(table: Table, *, negated: bool) -> Iterator[tuple[Table, Any, Any, bool]]:
     for key, value in table.items():
         name = plain(key)
-        if isinstance(value, Table) and name in _GATHERS | _EXCLUDES:
-            yield from _filters(value, negated=negated or name in _EXCLUDES)
+        if isinstance(value, Table) and name in GATHERS | EXCLUDES:
+            yield from _filters(value, negated=negated or name in EXCLUDES)
         else:
             yield table, key, value, negated
 
@@ -85,7 +85,7 @@ def _paths(found: Translation, key: Any, value: Any) -> None:
     for path in texts(value) or []:
         pattern, why = raw_glob(path)
         if why:
-            found.refuse(key, why)
+            found.tell(key, why)
         if pattern:
             globs.append(pattern)
     if globs:

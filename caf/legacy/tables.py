@@ -21,6 +21,10 @@ SCAN_KEYS = word_set(
 )
 """What SCANS of 2016 filtered by, before any `__` (Django's way to name a comparison)."""
 
+GATHERS = word_set("filter filters query conditions criteria selection")
+EXCLUDES = word_set("exclude excludes not")
+"""Tables of filters within a scan."""
+
 SERVES = ("listeners", "runlisteners", "listener", "runlistener", "scans", "scan")
 JOB_KEYS = frozenset(
     (*SERVES, "needsvalidation", "validation", "validate", "template", "jobtemplate", "configuration")
@@ -55,9 +59,13 @@ def _is_listener(table: Table, way: tuple[str, ...]) -> bool:
     known = keys & LISTENER_KEYS
     if len(known) >= 2 and 2 * len(known) >= len(keys):
         return True
-    filters = {plain(str(key).partition("__")[0]) for key in table}
-    scans = any(plain(step) in {"scans", "scan"} for step in way)
-    return scans and bool(filters & SCAN_KEYS) and not _holds_tables(table, SCAN_KEYS)
+    in_scans = len(way) > 1 and plain(way[-2]) in {"scans", "scan"}
+    return in_scans and any(_filters(key, value) for key, value in table.items())
+
+
+def _filters(key: object, value: object) -> bool:
+    name = plain(str(key).partition("__")[0])
+    return name in SCAN_KEYS or (name in GATHERS | EXCLUDES and isinstance(value, Table))
 
 
 def is_job(table: Table, way: tuple[str, ...] = ()) -> bool:
@@ -73,43 +81,45 @@ def is_job(table: Table, way: tuple[str, ...] = ()) -> bool:
     return False
 
 
-def _holds_tables(table: Table, keys: frozenset[str]) -> bool:
-    """Tell whether a table is a set of tables rather than one."""
-    return any(
-        isinstance(value, Table) and {plain(str(key).partition("__")[0]) for key in value} & keys
-        for value in table.values()
-    )
-
-
 def _named(module: Module, wanted: Any) -> list[Named]:
-    found: dict[int, tuple[Table, list[str]]] = {}
-    for table, name in _walk(module.names, wanted):
-        entry = found.setdefault(id(table), (table, []))
-        if name:
-            entry[1].append(name)
+    found: dict[int, tuple[Table, list[str], bool]] = {}
+    for table, way in _walk(module.names, wanted):
+        _, names, gathered = found.get(id(table), (table, [], False))
+        # The key in a set of tables says more than the name of a variable, which comes first.
+        found[id(table)] = (table, [*names, way[-1]] if way[-1] else names, gathered or len(way) > 1)
+    # Where there is a set of them, a table outside of it is what others were made from.
+    sets = any(gathered for _, _, gathered in found.values())
     named = []
-    for table, names in found.values():
+    for table, names, gathered in found.values():
         own = next((v for k, v in table.items() if plain(k) in {"name", "listenername", "jobname"}), None)
         if isinstance(own, str) and own.strip():
             names = [own.strip()]
-        # The key in a set of tables says more than the name of a variable, which comes first.
-        named.append(Named(names[-1] if names else f"line{table.line}", table))
+        if gathered or not sets:
+            named.append(Named(names[-1] if names else f"line{table.line}", table))
     return sorted(named, key=lambda one: one.table.line)
 
 
-def _walk(top: Table, wanted: Any) -> Iterator[tuple[Table, str]]:
-    """Give every table that is wanted, with what leads to it. Values may hold themselves: none is looked at twice."""
+def _walk(top: Table, wanted: Any) -> Iterator[tuple[Table, tuple[str, ...]]]:
+    """Give every table that is wanted, with the way to it. Values may hold themselves: none is looked into twice."""
     seen: set[int] = set()
-    stack: list[tuple[Any, str, tuple[str, ...]]] = [(top, "", ())]
+    stack: list[tuple[Any, tuple[str, ...]]] = [(top, ())]
     while stack:
-        value, name, way = stack.pop(0)
+        value, way = stack.pop(0)
         if isinstance(value, Table) and value is not top and wanted(value, way):
-            yield value, name
-            continue
-        if id(value) in seen:
-            continue
-        seen.add(id(value))
-        if isinstance(value, Table):
-            stack += [(one, str(key), (*way, str(key))) for key, one in value.items()]
-        elif isinstance(value, list | tuple):
-            stack += [(one, "", (*way, "")) for one in value]
+            yield value, way
+        elif id(value) not in seen:
+            seen.add(id(value))
+            if isinstance(value, Table):
+                stack += [(one, (*way, str(key))) for key, one in value.items()]
+            elif isinstance(value, list | tuple):
+                stack += [(one, (*way, "")) for one in value]
+
+
+def named_anywhere(top: Table, name: str) -> list[Any]:
+    """Give what any table of a file has under a key."""
+    return [
+        value
+        for table, _ in _walk(top, lambda table, way: any(plain(key) == name for key in table))
+        for key, value in table.items()
+        if plain(key) == name
+    ] + [value for key, value in top.items() if plain(key) == name]

@@ -26,7 +26,12 @@ class Section:
     entries: list[Entry] = field(default_factory=list)
 
     def add(self, key: str, value: Any, comment: str = "") -> None:
-        """Add a key."""
+        """Add a key; two comparisons of one attribute go into one pair of braces."""
+        for place, entry in enumerate(self.entries):
+            if entry.key == key and isinstance(entry.value, dict) and isinstance(value, dict):
+                said = "; ".join(one for one in (entry.comment, comment) if one)
+                self.entries[place] = Entry(key, {**entry.value, **value}, said)
+                return
         self.entries.append(Entry(key, value, comment))
 
     def lines(self) -> list[str]:

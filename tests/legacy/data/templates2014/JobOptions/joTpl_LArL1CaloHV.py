@@ -1,0 +1,2 @@
+#RAW_DATA_SETS#
+## job options of LArL1CaloHV for run #RUN_NUMBER# ##

@@ -1,0 +1,5 @@
+#!/bin/bash
+## run #RUN_NUMBER#, release #ATLAS_RELEASE# (#ATLAS_RELEASE_NOCACHE#), ##
+python #JOB_CONFIGURATION_LOCAL#
+athena.py #JOB_CONFIG_DIR#/#JOB_OPTIONS_NAME# > #JOB_LOG_DIR#/#JOB_LOG_NAME#
+xrdcp Gains.ps #PLOTS_WEB_DIR#
