@@ -15,6 +15,7 @@ from typing import Any
 from caf.domain.discovery import Moments, Rules, Seen, Standing, merge, reconsider, standing_after
 from caf.domain.matching import Status, Verdict
 from caf.domain.runs import SECOND, Correction, Record
+from caf.store import newcomers
 from caf.store.audit import note
 from caf.store.database import transaction
 from caf.store.rows import SEEN_COLUMNS, columns_of, quoted, record_from, seen_from
@@ -37,10 +38,13 @@ _DIFFERING = (
     "SELECT s.run AS run, r.run AS known, r.status, r.listener, r.verdict_id, r.settled, r.first_seen, r.judged, "
     "r.last_change, r.decided_by, "
     + ", ".join(f's."{c}" AS "read_{c}", r."{c}" AS "{c}"' for c in SEEN_COLUMNS)
-    + " FROM snapshot.run s LEFT JOIN main.run r ON r.run = s.run WHERE s.run > ? AND (r.run IS NULL OR "
+    + " FROM snapshot.run s LEFT JOIN main.run r ON r.run = s.run WHERE s.run > ? AND s.run <= ? "
+    "AND s.run NOT IN (SELECT run FROM temp.taken) AND (r.run IS NULL OR "
     + " OR ".join(f'(s."{c}" IS NOT NULL AND s."{c}" IS NOT r."{c}")' for c in SEEN_COLUMNS if c != "notes")
-    + " OR s.notes IS NOT r.notes) ORDER BY s.run LIMIT ?"
+    + " OR s.notes IS NOT r.notes) ORDER BY s.run"
 )
+_PAGE_END = "SELECT run FROM snapshot.run WHERE run > ? ORDER BY run LIMIT 1 OFFSET ?"
+LAST_RUN = 2**63 - 1
 _OPEN = (
     "SELECT run, run AS known, status, listener, verdict_id, settled, first_seen, judged, last_change, decided_by, "
     + quoted(SEEN_COLUMNS)
@@ -61,24 +65,62 @@ def detach(conn: sqlite3.Connection) -> None:
         conn.execute("DETACH snapshot")
 
 
-def absorb(conn: sqlite3.Connection, rules: Rules, after: int, limit: int, now: float, replica_time: int) -> Page:
-    """Take over the next `limit` runs beyond run `after` that differ from what is known, and judge them."""
+def absorb(
+    conn: sqlite3.Connection,
+    rules: Rules,
+    after: int,
+    limit: int,
+    now: float,
+    replica_time: int,
+    bulk: newcomers.Bulk | None = None,
+) -> Page:
+    """Take over what differs in the snapshot's next `limit` runs beyond run `after`, and judge it.
+
+    `bulk` carries what the pages of one round learn about newcomers from one to the next.
+    """
     page = Page()
-    with transaction(conn):
-        rows = conn.execute(_DIFFERING, (after, limit)).fetchall()
-        for row in rows:
-            read = seen_from(row, "read_")
-            if row["known"] is None:
-                seen, changed = read, False
-            else:
-                known = seen_from(row)
-                seen = merge(known, read)
-                changed = columns_of(seen) != columns_of(known)
-                if not changed:
-                    continue
-            _settle_on(conn, row, seen, rules, now, replica_time, page, changed=changed)
-        page.last = rows[-1]["run"] if len(rows) == limit else None
+    bulk = newcomers.Bulk() if bulk is None else bulk
+    try:
+        with transaction(conn):
+            end = conn.execute(_PAGE_END, (after, limit - 1)).fetchone()
+            bounds = (after, end[0] if end else LAST_RUN)
+            decide = _decider(conn, rules, now, replica_time)
+            horizon = min(int(now * SECOND), replica_time) - rules.settle
+            taken = newcomers.take_over(conn, bulk, rules, bounds, now, horizon, decide)
+            page.new, page.became, page.notable = taken.new, taken.became, taken.notable
+            for row in conn.execute(_DIFFERING, bounds).fetchall():
+                _look_at(conn, row, rules, now, replica_time, page)
+            page.last = end[0] if end else None
+    except BaseException:
+        bulk.memo.clear()  # it names verdicts that were never kept
+        raise
     return page
+
+
+def _look_at(
+    conn: sqlite3.Connection, row: sqlite3.Row, rules: Rules, now: float, replica_time: int, page: Page
+) -> None:
+    """Judge one run that is new or differs, by its own record."""
+    seen, changed = seen_from(row, "read_"), False
+    if row["known"] is not None:
+        known = seen_from(row)
+        seen = merge(known, seen)
+        changed = columns_of(seen) != columns_of(known)
+        if not changed:
+            return
+    _settle_on(conn, row, seen, rules, now, replica_time, page, changed=changed)
+
+
+def _decider(conn: sqlite3.Connection, rules: Rules, now: float, replica_time: int) -> newcomers.Decide:
+    """Judge a newcomer of the snapshot by the domain's rules, on behalf of all that are like it."""
+    moments = Moments(int(now * SECOND), replica_time, int(now * SECOND), None)
+
+    def decide(run: int) -> tuple[int, Status, str | None]:
+        row = conn.execute("SELECT * FROM snapshot.run WHERE run = ?", (run,)).fetchone()
+        _, verdict = reconsider(seen_from(row), rules, moments)
+        return _intern(conn, rules.configuration_id, verdict), verdict.status, verdict.listener
+
+    return decide
 
 
 def look_again(conn: sqlite3.Connection, rules: Rules, after: int, limit: int, now: float, replica_time: int) -> Page:

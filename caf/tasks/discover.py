@@ -3,6 +3,7 @@
 import os
 from collections import Counter
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,11 @@ from caf.domain.errors import SourceError
 from caf.domain.matching import Status
 from caf.domain.runs import SECOND
 from caf.store import discovery, jobs
+from caf.store.newcomers import Bulk
 from caf.store.rows import record_from
 from caf.tasks.house import QUICK, House
 
-PAGE = 2000  # runs in one transaction
+PAGE = 10_000  # runs in one transaction
 LOUD = 100  # verdicts of one page that are logged one by one; beyond it only those that lead to something
 EVENTS = {
     Status.OPEN: "run.open",
@@ -95,7 +97,7 @@ async def _read(house: House, found: Discovered) -> None:
         replica_time = min(mark[4] for mark in marks)
         await house.database.call(discovery.attach, str(snapshot))
         try:
-            await _pages(house, found, discovery.absorb, replica_time)
+            await _pages(house, found, partial(discovery.absorb, bulk=Bulk()), replica_time)
         finally:
             await house.database.call(discovery.detach)
         now = house.clock()

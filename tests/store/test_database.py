@@ -99,7 +99,7 @@ def test_a_truncated_database_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "caf.db"
     connect(path, create=True).close()
     path.write_bytes(path.read_bytes()[:6000])
-    with pytest.raises(StoreError, match="restore the newest backup"):
+    with pytest.raises(StoreError, match="put a backup in its place"):
         connect(path)
 
 
