@@ -6,33 +6,18 @@ only runs that differ are looked at one by one. A crash between two pages costs 
 
 import json
 import sqlite3
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
 from typing import Any
 
-from caf.domain.discovery import Moments, Rules, Seen, Standing, merge, reconsider, standing_after
-from caf.domain.matching import Status, Verdict
+from caf.domain.discovery import Moments, Rules, merge, reconsider
+from caf.domain.matching import Status
 from caf.domain.runs import SECOND, Correction, Record
 from caf.store import newcomers
-from caf.store.audit import note
 from caf.store.database import transaction
+from caf.store.keys import Decide
 from caf.store.rows import SEEN_COLUMNS, columns_of, quoted, record_from, seen_from
-
-DUTY = "discover"
-
-
-@dataclass(slots=True)
-class Page:
-    """What one page did; `last` is the last run that it held, None when there are no more."""
-
-    last: int | None = None
-    new: int = 0
-    changed: int = 0
-    became: Counter[str] = field(default_factory=Counter)
-    notable: list[tuple[int, str, str | None]] = field(default_factory=list)
-
+from caf.store.verdicts import Page, intern, settle_on
 
 _DIFFERING = (
     "SELECT s.run AS run, r.run AS known, r.status, r.listener, r.verdict_id, r.settled, r.first_seen, r.judged, "
@@ -108,17 +93,17 @@ def _look_at(
         changed = columns_of(seen) != columns_of(known)
         if not changed:
             return
-    _settle_on(conn, row, seen, rules, now, replica_time, page, changed=changed)
+    settle_on(conn, row, seen, rules, now, replica_time, page, changed=changed)
 
 
-def _decider(conn: sqlite3.Connection, rules: Rules, now: float, replica_time: int) -> newcomers.Decide:
+def _decider(conn: sqlite3.Connection, rules: Rules, now: float, replica_time: int) -> Decide:
     """Judge a newcomer of the snapshot by the domain's rules, on behalf of all that are like it."""
     moments = Moments(int(now * SECOND), replica_time, int(now * SECOND), None)
 
     def decide(run: int) -> tuple[int, Status, str | None]:
         row = conn.execute("SELECT * FROM snapshot.run WHERE run = ?", (run,)).fetchone()
         _, verdict = reconsider(seen_from(row), rules, moments)
-        return _intern(conn, rules.configuration_id, verdict), verdict.status, verdict.listener
+        return intern(conn, rules.configuration_id, verdict), verdict.status, verdict.listener
 
     return decide
 
@@ -129,104 +114,9 @@ def look_again(conn: sqlite3.Connection, rules: Rules, after: int, limit: int, n
     with transaction(conn):
         rows = conn.execute(_OPEN, (after, limit)).fetchall()
         for row in rows:
-            _settle_on(conn, row, seen_from(row), rules, now, replica_time, page, changed=False)
+            settle_on(conn, row, seen_from(row), rules, now, replica_time, page, changed=False)
         page.last = rows[-1]["run"] if len(rows) == limit else None
     return page
-
-
-def _settle_on(
-    conn: sqlite3.Connection,
-    row: sqlite3.Row,
-    seen: Seen,
-    rules: Rules,
-    now: float,
-    replica_time: int,
-    page: Page,
-    *,
-    changed: bool,
-) -> None:
-    """Judge one run and write what follows."""
-    now_ns = int(now * SECOND)
-    known = row["known"] is not None
-    last_change = now_ns if changed else row["last_change"]
-    first_seen = int(row["first_seen"] * SECOND) if known else now_ns
-    record, verdict = reconsider(seen, rules, Moments(now_ns, replica_time, first_seen, last_change))
-    verdict_id = _intern(conn, rules.configuration_id, verdict)
-    if known and not changed and verdict_id == row["verdict_id"] and record.settled == bool(row["settled"]):
-        return
-    before = Standing(Status(row["status"]), row["listener"], row["decided_by"] is not None) if known else None
-    after = standing_after(before, verdict)
-    run = row["run"]
-    values = columns_of(seen)
-    needs_validation = verdict.needs_validation if after.status is Status.ACCEPTED else None
-    if after.by_person and after.status is Status.ACCEPTED:
-        needs_validation = bool(conn.execute("SELECT needs_validation FROM run WHERE run = ?", (run,)).fetchone()[0])
-    standing = (after.status, after.listener, needs_validation, verdict_id, record.settled, now, last_change)
-    if before is None:
-        _insert(conn, run, values, standing, now)
-        page.new += 1
-    else:
-        if before.status is not Status.OPEN:
-            _keep_former(conn, row, verdict_id, now)
-        _update(conn, run, values, standing)
-        page.changed += changed
-    if before is None or (before.status, before.listener) != (after.status, after.listener):
-        page.became[after.status] += 1
-        page.notable.append((run, after.status, after.listener))
-        _consequences(conn, run, before, after, now)
-
-
-def _insert(conn: sqlite3.Connection, run: int, values: Sequence[Any], standing: Sequence[Any], now: float) -> None:
-    columns = ("run", *SEEN_COLUMNS, *_STANDING, "first_seen")
-    marks = ", ".join("?" * len(columns))
-    conn.execute(f"INSERT INTO run ({quoted(columns)}) VALUES ({marks})", (run, *values, *standing, now))
-
-
-def _update(conn: sqlite3.Connection, run: int, values: Sequence[Any], standing: Sequence[Any]) -> None:
-    sets = ", ".join(f'"{column}" = ?' for column in (*SEEN_COLUMNS, *_STANDING))
-    clear_due = ", jobs_due = 0" if standing[0] is not Status.ACCEPTED else ""
-    conn.execute(f"UPDATE run SET {sets}{clear_due} WHERE run = ?", (*values, *standing, run))
-
-
-_STANDING = ("status", "listener", "needs_validation", "verdict_id", "settled", "judged", "last_change")
-
-
-def _keep_former(conn: sqlite3.Connection, row: sqlite3.Row, verdict_id: int, now: float) -> None:
-    """Keep the verdict that a run had, with what had been seen then."""
-    seen = {column: row[column] for column in SEEN_COLUMNS}
-    why = "its record changed" if verdict_id == row["verdict_id"] else "its record changed and was judged again"
-    conn.execute(
-        "INSERT INTO former_verdict (run, judged, replaced, verdict_id, settled, seen, why) VALUES (?,?,?,?,?,?,?)",
-        (row["run"], row["judged"], now, row["verdict_id"], row["settled"], json.dumps(seen), why),
-    )
-
-
-def _consequences(conn: sqlite3.Connection, run: int, before: Standing | None, after: Standing, now: float) -> None:
-    """Ask for jobs of a newly accepted run; show one whose jobs no longer agree with its verdict."""
-    listeners = {row[0] for row in conn.execute("SELECT listener FROM job WHERE run = ?", (run,))}
-    if after.status is Status.ACCEPTED and not listeners:
-        conn.execute("UPDATE run SET jobs_due = 1 WHERE run = ?", (run,))
-    disputed = bool(listeners) and after.status is not Status.OPEN and listeners != {after.listener}
-    conn.execute("UPDATE run SET disputed = ? WHERE run = ?", (disputed, run))
-    if before is not None and before.status is not Status.OPEN:
-        why = "its record changed after its verdict"
-        if disputed:
-            why += "; the jobs that it has are left as they are: a person decides"
-        note(conn, now, DUTY, run=run, was=before.status, became=after.status, why=why)
-
-
-def _intern(conn: sqlite3.Connection, configuration_id: int, verdict: Verdict) -> int:
-    """Give the id of a verdict's one row."""
-    key = (configuration_id, verdict.answers)
-    select = "SELECT id FROM verdict WHERE configuration_id = ? AND answers = ?"
-    row = conn.execute(select, key).fetchone()
-    if row is None:
-        conn.execute(
-            "INSERT INTO verdict (configuration_id, status, listener, needs_validation, answers) VALUES (?,?,?,?,?)",
-            (configuration_id, verdict.status, verdict.listener, verdict.needs_validation, verdict.answers),
-        )
-        row = conn.execute(select, key).fetchone()
-    return int(row[0])
 
 
 def source_row(conn: sqlite3.Connection) -> dict[str, Any] | None:

@@ -1,37 +1,24 @@
 """Runs that are seen for the first time, judged and taken over in bulk.
 
-A first look may bring a million runs. What a verdict depends on is little: a few texts, and on which side of a limit
-some numbers are. So SQL computes a *key* of just that for each run, the domain judges one run of each key, and SQL
-writes all of them. A run whose record is not final, or was corrected, or has no end, is left for the careful way.
+A first look may bring a million runs. SQL computes the key of each (see keys.py), the domain judges one run of each
+key, and SQL writes them all. What a key does not decide is left for the careful way.
 """
 
 import sqlite3
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from caf.domain.discovery import Rules
-from caf.domain.matching import Condition, Operator, Status
-from caf.domain.runs import ATTRIBUTES, COUNTERS, Kind
+from caf.domain.matching import Status
+from caf.store.keys import Decide, Decision, Key, corrected, key_expressions, settled_before
 from caf.store.rows import SEEN_COLUMNS, quoted
-
-Key = tuple[Any, ...]
-Decide = Callable[[int], tuple[int, Status, str | None]]
-"""Judges one run of the snapshot by the domain's rules; gives the verdict's id, status and listener."""
-
-_COMPARED = frozenset({Operator.KNOWN, Operator.AT_LEAST, Operator.AT_MOST})
-_STORED = "coalesce(s.stored_events, 0)"
-EVENTS = f"CASE WHEN {_STORED} <> 0 OR s.recorded_events IS NULL THEN s.stored_events ELSE s.recorded_events END"
-_LARGEST = "max(" + ", ".join(f"coalesce(s.{name}, -1)" for name in COUNTERS) + ")"
-HAS_EVENTS = f"CASE WHEN {_LARGEST} >= 0 THEN {_LARGEST} > 0 END"
 
 
 @dataclass(slots=True)
 class Bulk:
     """What one round knows already: the verdict of each key."""
 
-    memo: dict[Key, tuple[int, Status, str | None]] = field(default_factory=dict)
+    memo: dict[Key, Decision] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,57 +28,6 @@ class Taken:
     new: int
     became: Counter[str]
     notable: list[tuple[int, str, str | None]]
-
-
-def key_expressions(rules: Rules) -> list[str]:
-    """Give SQL expressions on a snapshot's row `s` that together decide every condition of a final record."""
-    by_attribute: dict[str, list[Condition]] = {}
-    for listener in rules.listeners:
-        for condition in listener.conditions:
-            by_attribute.setdefault(condition.attribute, []).append(condition)
-        if listener.min_events:
-            by_attribute.setdefault("events", []).append(Condition("events", Operator.AT_LEAST, listener.min_events))
-    expressions: list[str] = []
-    for attribute, conditions in by_attribute.items():
-        expressions += _of_attribute(attribute, conditions)
-    return list(dict.fromkeys(expressions))
-
-
-def _of_attribute(attribute: str, conditions: Sequence[Condition]) -> Iterator[str]:
-    if attribute not in ATTRIBUTES:
-        yield "s.extra"
-        return
-    value = {"events": EVENTS, "has_events": HAS_EVENTS}.get(attribute, f's."{attribute}"')
-    numeric = ATTRIBUTES[attribute] in {Kind.INTEGER, Kind.TIME}
-    if not numeric or any(condition.operator not in _COMPARED for condition in conditions):
-        yield value if not numeric else f"{value} IS NULL"
-    if numeric:
-        for condition in conditions:
-            yield _comparison(value, condition)
-
-
-def _comparison(value: str, condition: Condition) -> str:
-    """Give a condition on a number as SQL, NULL where the number is."""
-    wanted = condition.wanted if isinstance(condition.wanted, tuple) else (condition.wanted,)
-    numbers = ", ".join(_number(each) for each in wanted)
-    match condition.operator:
-        case Operator.KNOWN:
-            return f"{value} IS NULL"
-        case Operator.AT_LEAST:
-            return f"{value} >= {numbers}"
-        case Operator.AT_MOST:
-            return f"{value} <= {numbers}"
-        case Operator.BITS | Operator.CONTAINS:
-            return value
-        case _:
-            return f"{value} IN ({numbers})"
-
-
-def _number(value: object) -> str:
-    """Give a number for SQL; one beyond SQLite's integers as a float, which compares with them exactly."""
-    if not isinstance(value, int | float):
-        return "NULL"
-    return repr(float(value)) if abs(value) >= 2**63 else repr(value + 0)
 
 
 def take_over(
@@ -108,16 +44,13 @@ def take_over(
     `bounds` are the runs after the first and up to the second. A run has settled if all its times are before `horizon`
     (ns). `temp.taken` names the runs that were taken.
     """
-    settled = 'max(coalesce(s."start", 0), s."end", coalesce(s.last_lb_end, 0)) < ' + str(horizon)
-    corrected = " OR ".join(
-        f"s.run BETWEEN {first} AND {last}" for correction in rules.corrections for first, last in correction.runs
-    )
+    settled = settled_before(horizon)
     rows = conn.cursor()
     rows.row_factory = None
     selected = rows.execute(
         f"SELECT s.run, {settled}, {', '.join(key_expressions(rules)) or '0'} FROM snapshot.run s "
         'WHERE s.run > ? AND s.run <= ? AND s."end" IS NOT NULL '
-        f"AND (s.notes IS NULL OR {settled}) AND NOT ({corrected or '0'}) "
+        f"AND (s.notes IS NULL OR {settled}) AND NOT ({corrected(rules)}) "
         "AND NOT EXISTS (SELECT 1 FROM main.run r WHERE r.run = s.run)",
         bounds,
     ).fetchall()
