@@ -133,16 +133,17 @@ def keep_source(
     marks: Any,
     folders: Iterable[str],
     replica_time: int,
+    stale: float,
     now: float,
 ) -> None:
     """Remember that the source has been absorbed as a whole, and what it looked like."""
     with transaction(conn):
         conn.execute(
-            "INSERT INTO source (id, identity, marks, folders, replica_time, looked, changed) "
+            "INSERT INTO source (id, identity, marks, folders, replica_time, looked, stale) "
             "VALUES (1, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET identity = excluded.identity, "
             "marks = excluded.marks, folders = excluded.folders, replica_time = excluded.replica_time, "
-            "looked = excluded.looked, changed = excluded.changed",
-            (json.dumps(identity), json.dumps(marks), json.dumps(sorted(folders)), replica_time, now, now),
+            "looked = excluded.looked, stale = excluded.stale",
+            (json.dumps(identity), json.dumps(marks), json.dumps(sorted(folders)), replica_time, now, stale),
         )
 
 
