@@ -29,7 +29,8 @@ def ended(
             )
         else:
             conn.execute(
-                "UPDATE duty SET failed = ?, error = ?, failures = failures + 1, next = ?, progress = NULL WHERE name = ?",
+                "UPDATE duty SET failed = ?, error = ?, failures = failures + 1, next = ?, progress = NULL "
+                "WHERE name = ?",
                 (now, error, next_at, name),
             )
 
