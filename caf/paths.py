@@ -14,17 +14,20 @@ DEFAULT_CONFIG = Path("listeners.toml")
 DATABASE = "caf.db"
 LOCK = "caf.lock"
 
-_WAY_OUT = "name the state folder with --state DIR or $CAF_STATE"
+_STATE_WAY_OUT = "name the state folder with --state DIR or $CAF_STATE"
+_WORK_WAY_OUT = (
+    "name another with --config FILE: where the working areas are stands in its [caf] work, and nowhere else"
+)
 
 
 def state_folder(config: Path, given: Path | None = None) -> Path:
     """Give the folder of database and lock: the one named, else `[caf] state` of the file. ConfigError if neither."""
-    return given if given is not None else _folder(config, "state")
+    return given if given is not None else _folder(config, "state", _STATE_WAY_OUT)
 
 
 def work_folder(config: Path) -> Path:
     """Give the folder of the working areas, `[caf] work`. ConfigError if the file cannot be read."""
-    return _folder(config, "work")
+    return _folder(config, "work", _WORK_WAY_OUT)
 
 
 def area(work: Path, run: int, job: str, attempt: int) -> Path:
@@ -34,14 +37,14 @@ def area(work: Path, run: int, job: str, attempt: int) -> Path:
 
 def slots(config: Path) -> int | None:
     """Give `[batch] slots`; None where the file does not say (then it is the number of cores)."""
-    given = _table(_read(config), "batch").get("slots")
+    given = _table(_read(config, _STATE_WAY_OUT), "batch").get("slots")
     return given if isinstance(given, int) and not isinstance(given, bool) else None
 
 
-def _folder(config: Path, key: str) -> Path:
-    value = _table(_read(config), "caf").get(key, key)
+def _folder(config: Path, key: str, way_out: str) -> Path:
+    value = _table(_read(config, way_out), "caf").get(key, key)
     if not isinstance(value, str) or not value.strip() or "\0" in value or value.startswith("~"):
-        raise ConfigError(f"{config}: caf.{key} must be the path of a folder in quotes; correct it, or {_WAY_OUT}")
+        raise ConfigError(f"{config}: caf.{key} must be the path of a folder in quotes; correct it, or {way_out}")
     # What is relative is so to the file, wherever the command is typed.
     return config.absolute().parent / value
 
@@ -51,14 +54,14 @@ def _table(document: dict[str, Any], name: str) -> dict[str, Any]:
     return table if isinstance(table, dict) else {}
 
 
-def _read(config: Path) -> dict[str, Any]:
+def _read(config: Path, way_out: str) -> dict[str, Any]:
     try:
         # As caf.config reads it: some editors begin a file with a byte-order mark.
         return tomllib.loads(config.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
-        raise ConfigError(f"{config}: not there; give --config FILE or $CAF_CONFIG, or {_WAY_OUT}") from None
+        raise ConfigError(f"{config}: not there; give --config FILE or $CAF_CONFIG, or {way_out}") from None
     except OSError as error:
-        raise ConfigError(f"{config}: cannot be read: {error.strerror or error}; mend that, or {_WAY_OUT}") from None
+        raise ConfigError(f"{config}: cannot be read: {error.strerror or error}; mend that, or {way_out}") from None
     except (ValueError, RecursionError) as error:
         # tomllib says where; UnicodeDecodeError is a ValueError too.
-        raise ConfigError(f"{config}: is not TOML: {error}; `caf check` says more; {_WAY_OUT}") from None
+        raise ConfigError(f"{config}: is not TOML: {error}; `caf check` says more; mend it, or {way_out}") from None

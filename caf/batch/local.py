@@ -10,6 +10,7 @@ import asyncio
 import os
 import signal
 import subprocess
+import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from caf.domain.jobs import Result
 
 NOT_FOR_JOBS = {"NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "LISTEN_FDS", "LISTEN_PID", "INVOCATION_ID"}
 KILL_AFTER = 10.0  # s between asking a job to end and making it end
+EXEC_LOOKS = 100  # one a millisecond, at a process that hides its token within exec
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,17 +63,26 @@ def process_start(pid: int) -> int | None:
 def survivors(token: str) -> list[int]:
     """Give the pids of all living processes that carry the token in their environment."""
     mark = b"CAF_TOKEN=" + token.encode("ascii")
-    found = []
-    for entry in os.scandir("/proc"):
-        if not entry.name.isdecimal():
-            continue
-        try:
-            environment = Path(entry.path, "environ").read_bytes().split(b"\0")
-        except OSError:
-            continue
-        if mark in environment and process_start(int(entry.name)) is not None:
-            found.append(int(entry.name))
-    return found
+    carriers = [int(n) for n in os.listdir("/proc") if n.isdecimal() and mark in _environment(n).split(b"\0")]
+    return [pid for pid in carriers if process_start(pid) is not None]
+
+
+def _environment(pid: str) -> bytes:
+    """Give a process's environment; none if it has none, is gone or another's.
+
+    While a program is being loaded by exec there are neither arguments nor environment for an instant, which must not
+    be taken for an end: then it is looked again.
+    """
+    with suppress(OSError):
+        for _ in range(EXEC_LOOKS):
+            if text := Path("/proc", pid, "environ").read_bytes():
+                return text
+            os.readlink(f"/proc/{pid}/exe")  # fails for a thread of the kernel
+            loaded = Path("/proc", pid, "cmdline").read_bytes()
+            if loaded and not Path("/proc", pid, "environ").read_bytes():
+                return b""
+            time.sleep(0.001)
+    return b""
 
 
 class LocalBatch:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from caf.cli.text import harmless, span
+from caf.cli.text import counted, harmless, span
 from caf.store import duties, queries
 
 OVERDUE = 300.0  # s; a round may be late by as much before anybody is told
@@ -79,12 +79,12 @@ def _runs(conn: sqlite3.Connection) -> list[Need]:
     found = []
     count, rows = queries.asking_runs(conn, disputed=False)
     if count:
-        text = f"{_number(count, 'run')} taken by more than one listener: {_some(rows, count, job=False)}"
+        text = f"{counted(count, 'run')} taken by more than one listener: {_some(rows, count, job=False)}"
         found.append(Need("conflict", text, f"caf listeners explain {rows[0]['run']}", count=count))
     count, rows = queries.asking_runs(conn, disputed=True)
     if count:
         text = (
-            f"{_number(count, 'run')} with jobs that no longer agree with the verdict: {_some(rows, count, job=False)}"
+            f"{counted(count, 'run')} with jobs that no longer agree with the verdict: {_some(rows, count, job=False)}"
         )
         found.append(Need("disputed", text, f"caf runs show {rows[0]['run']}", count=count))
     return found
@@ -95,21 +95,17 @@ def _jobs(conn: sqlite3.Connection, now: float) -> list[Need]:
     rows = queries.unknown_jobs(conn, now - UNKNOWN_LONG)
     for row in rows:
         since = span(now - row["unknown_since"])
-        text = f"{row['run']} {row['job']}: the batch system has not known it for {since}"
+        text = f"{row['run']} {row['job']}: in doubt for {since}: {harmless(row['reason'])}"
         found.append(Need("unknown", text, f"caf jobs why {row['run']} {row['job']}"))
     if count := queries.job_counts(conn).get("WAITING", 0):
         rows = queries.waiting_jobs(conn)
-        text = f"{_number(count, 'job')} waiting for validation: {_some(rows, count, job=True)}"
-        found.append(Need("waiting", text, f"caf jobs start {rows[0]['run']} {rows[0]['job']}", count=count))
+        text = f"{counted(count, 'job')} waiting for validation: {_some(rows, count, job=True)}"
+        found.append(Need("waiting", text, f"caf jobs why {rows[0]['run']} {rows[0]['job']}", count=count))
     count, rows = queries.failed_jobs(conn)
     if count:
-        text = f"{_number(count, 'job')} failed: {_some(rows, count, job=True)}"
+        text = f"{counted(count, 'job')} failed: {_some(rows, count, job=True)}"
         found.append(Need("failed", text, f"caf jobs why {rows[0]['run']} {rows[0]['job']}", count=count))
     return found
-
-
-def _number(count: int, noun: str) -> str:
-    return f"{count} {noun}{'' if count == 1 else 's'}"
 
 
 def _some(rows: Sequence[sqlite3.Row], count: int, *, job: bool) -> str:

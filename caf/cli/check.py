@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from caf.cli.options import Config, Place, StateDir
-from caf.cli.text import harmless, span, wrapped
+from caf.cli.text import counted, harmless, span, wrapped
 from caf.domain.errors import CafError
 
 if TYPE_CHECKING:
@@ -33,8 +33,9 @@ def check(config: Config = None, state: StateDir = None) -> None:
 
     place = Place.of(config, state)
     configuration = load(place.config)
-    listeners, jobs = configuration.listeners_in_force(), configuration.jobs
-    print(f"ok    {place.config}: {len(listeners)} listeners, {sum(job.enabled for job in jobs.values())} jobs")
+    listeners = counted(len(configuration.listeners_in_force()), "listener")
+    jobs = counted(sum(job.enabled for job in configuration.jobs.values()), "job")
+    _say("ok", f"{place.config}: {listeners}, {jobs}")
     if _listeners(configuration):
         raise typer.Exit(2)
     for key in configuration.unheeded():
@@ -73,9 +74,8 @@ def _source(configuration: "Configuration") -> bool:
     from caf.config import TableSource
 
     source = configuration.source
-    state = configuration.caf.state
     # A snapshot of a large database has hundreds of megabytes, which is what the state folder is for.
-    with tempfile.TemporaryDirectory(prefix="caf-check-", dir=state if state.is_dir() else None) as folder:
+    with tempfile.TemporaryDirectory(prefix="caf-check-", dir=_scratch(configuration.caf.state)) as folder:
         into = str(Path(folder) / "snapshot.db")
         try:
             if isinstance(source, TableSource):
@@ -91,7 +91,7 @@ def _source(configuration: "Configuration") -> bool:
         except CafError as error:
             _say("BAD", f"source: {error}")
             return False
-    runs = f"{found['runs']} runs, {found['first']} to {found['last']}" if found["runs"] else "no runs"
+    runs = f"{counted(found['runs'], 'run')}, {found['first']} to {found['last']}" if found["runs"] else "no runs"
     _say("ok", f"source: {runs}")
     for path, file in found.get("folders", {}).items():
         _say("", f"{path} from {file}")
@@ -109,14 +109,27 @@ def _fresh(configuration: "Configuration", written: list[int]) -> bool:
 
 
 def _templates(configuration: "Configuration") -> bool:
-    folder = configuration.caf.templates
-    wanted = {name: job for job, table in configuration.jobs.items() for name in table.templates}
-    missing = [(name, job) for name, job in wanted.items() if not (folder / name).is_file()]
-    for name, job in missing:
-        _say("BAD", f"jobs.{job}: there is no template {folder / name}")
-    if not missing:
-        _say("ok", f"templates: {len(wanted)} in {folder}")
-    return not missing
+    """Make the area of every job once: what is wrong with a template fails each of them, long after this."""
+    from caf.cli.trial import columns_named, faults, not_found
+
+    good, scratch = True, _scratch(configuration.caf.work)  # where files may be executable, and elsewhere not
+    for job, table in configuration.jobs.items():
+        for fault in faults(configuration, job, scratch):
+            _say("BAD" if table.enabled else "note", f"jobs.{job}: {fault}")
+            good = good and not table.enabled
+        if table.enabled and (program := not_found(table)) is not None:
+            _say("warn", f"jobs.{job}: {program} is not on this machine, or not executable: correct `command`")
+    for tag in columns_named(configuration):
+        _say("note", f"#{tag}# in a template has a value only if the table has a column of that name")
+    if good:
+        names = {name for table in configuration.jobs.values() for name in table.templates}
+        _say("ok", f"templates: {len(names)} in {configuration.caf.templates}, and every tag has a value")
+    return good
+
+
+def _scratch(folder: Path) -> str | None:
+    """Give a folder for something that is removed at once; None, for the system's own, if it is not to be had."""
+    return str(folder) if folder.is_dir() and os.access(folder, os.W_OK | os.X_OK) else None
 
 
 def _folders(place: Place, configuration: "Configuration") -> bool:
@@ -146,5 +159,5 @@ def _batch(configuration: "Configuration") -> bool:
     if batch.kind != "local":
         _say("BAD", f"batch: {batch.kind} is not there yet in this version: only local")
         return False
-    _say("ok", f"batch: {batch.kind}, {batch.slots or os.cpu_count()} slots")
+    _say("ok", f"batch: {batch.kind}, {counted(batch.slots or os.cpu_count() or 1, 'slot')}")
     return True

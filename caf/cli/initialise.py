@@ -6,7 +6,8 @@ from typing import Annotated
 
 import typer
 
-from caf.cli.options import Config, StateDir
+from caf.cli.options import UnusedConfig, UnusedState
+from caf.cli.text import counted
 from caf.domain.errors import Refused, StorageError
 from caf.shipped import shipped
 
@@ -15,8 +16,8 @@ IN_CHECKOUT, IN_FOLDER = 'templates = "deploy/templates"', 'templates = "templat
 
 def init(
     directory: Annotated[Path, typer.Argument(metavar="DIR", show_default=False, help="Where to; made if need be.")],
-    config: Config = None,
-    state: StateDir = None,
+    config: UnusedConfig = None,
+    state: UnusedState = None,
 ) -> None:
     """Write a configuration to start from.
 
@@ -37,7 +38,7 @@ def init(
         raise Refused(f"{there[0]} is there already, and nothing is overwritten: name another folder")
     for path, data in wanted.items():
         _write(path, data)
-    print(f"{directory}: listeners.toml, and {len(wanted) - 1} templates in templates/")
+    print(f"{directory}: listeners.toml, and {counted(len(wanted) - 1, 'template')} in templates/")
     print("Next: say in [source] where the run database is, and look through listeners and jobs; then")
     print(f"  caf check --config {directory / 'listeners.toml'}")
     print(f"  caf run --config {directory / 'listeners.toml'}")

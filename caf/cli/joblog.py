@@ -16,14 +16,19 @@ _LONGEST_JOB_JSON = 16 * 1024 * 1024
 STDOUT, STDERR = "log/stdout", "log/stderr"
 
 
-def show(area: Path, *, stderr: bool, lines: int | None) -> None:
-    """Print the log that the job's configuration names, else what it wrote to standard output."""
+def show(area: Path, *, stderr: bool, lines: int | None, note: str | None = None) -> None:
+    """Print the log that the job's configuration names, else what it wrote to standard output.
+
+    The note goes to standard error, if there is a log at all; NotFound if not.
+    """
     wanted = STDERR if stderr else _configured(area)
     for name in dict.fromkeys((wanted, STDERR if stderr else STDOUT)):
         file = _open(area, name)
         if file is None:
             continue
         with file:
+            if note is not None:
+                warn(note)
             if name != wanted:
                 warn(f"there is no {area / wanted}; this is {name}")
             _print(file, lines)

@@ -23,7 +23,7 @@ from caf.cli.options import (
     StateDir,
     States,
 )
-from caf.cli.text import Table, ago, iso, print_array, print_json, print_pairs
+from caf.cli.text import Table, ago, iso, print_array, print_json, print_pairs, say, span, unbroken
 from caf.domain.errors import ConfigError, NotFound
 from caf.domain.jobs import State, allowed_words
 from caf.store import queries
@@ -61,12 +61,14 @@ def list_jobs(
         if as_json:
             print_array(as_object(row) for page in pages for row in page)
             return
-        table = Table(("RUN", "JOB", "STATE", "RESULT", "CHANGED", "REASON"), soft=("REASON",))
+        table = Table(("RUN", "JOB", "STATE", "RESULT", "SINCE", "REASON"), soft=("REASON",), spare=("RESULT",))
         for page in pages:
-            table.show(
-                (row["run"], row["job"], row["state"], row["result"], ago(row["updated"], now), row["reason"])
-                for row in page
-            )
+            table.show(_line(row, now) for row in page)
+
+
+def _line(row: sqlite3.Row, now: float) -> tuple[object, ...]:
+    result = row["result"] if row["state"] == State.FAILED else None  # DONE says it, and no other state has one
+    return row["run"], row["job"], row["state"], result, span(now - row["updated"]), row["reason"]
 
 
 def as_object(row: sqlite3.Row) -> dict[str, Any]:
@@ -105,8 +107,9 @@ def show_job(run: Run, job: Job, as_json: Json = False, config: Config = None, s
             [ago(one[c], now) if c in ("started", "ended") and one[c] is not None else one[c] for c in columns]
             for one in attempts
         )
-    print(f"\nWhy it is where it is: `caf jobs why {run} {job}`")
-    print(f"You can say: {', '.join(f'`{command}`' for command in commands)}")
+    print()
+    say(f"Why it is where it is: {unbroken(f'caf jobs why {run} {job}')}")
+    say(f"You can say: {', '.join(unbroken(command) for command in commands)}")
 
 
 def _attempt(row: sqlite3.Row) -> dict[str, Any]:
@@ -143,13 +146,26 @@ def job_log(
         row = find(conn, run, job)
     work = paths.work_folder(place.config)
     numbers = [attempt] if attempt is not None else range(row["attempt"], 0, -1)
+    missing = None
     for number in numbers:
         folder = paths.area(work, run, job, number)
-        if folder.is_dir():
-            joblog.show(folder, stderr=stderr, lines=lines)
+        if not folder.is_dir():
+            continue
+        note = None if number in (attempt, row["attempt"]) else _older(row, number)
+        try:
+            joblog.show(folder, stderr=stderr, lines=lines, note=note)
+        except NotFound as error:
+            missing = missing or error
+        else:
             return
+    if missing is not None:
+        raise missing
     which = f"attempt {attempt}" if attempt is not None else "it"
     raise NotFound(
         f"job {job} of run {run} is {row['state']}: {which} has no working area in {work}, so no log; "
         f"`caf jobs why {run} {job}`"
     )
+
+
+def _older(row: sqlite3.Row, number: int) -> str:
+    return f"attempt {row['attempt']} is {row['state']} and has no log yet; this is the log of attempt {number}"

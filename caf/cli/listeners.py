@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 from caf.cli.kept import Kept
 from caf.cli.options import Config, Json, Place, Run, StateDir
-from caf.cli.text import harmless, print_array, print_json, shown, wrapped
+from caf.cli.text import ago, harmless, print_array, print_json, shown, wrapped
 from caf.cli.words import condition_text, wanted_json
 from caf.domain.errors import NotFound
 from caf.domain.matching import Answer, Condition, Listener, Status, split_answers
-from caf.domain.runs import SECOND, Record, iso_time, to_json
+from caf.domain.runs import SECOND, Record, iso_time, parse_time, to_json
 from caf.store import discovery, queries
 
 if TYPE_CHECKING:
@@ -179,7 +179,10 @@ def _print(explained: dict[str, Any]) -> None:
     if explained["needs_validation"]:
         print("It has too few events: a person must validate it.")
     if explained["again_until"] is not None:
-        print(f"It is looked at again until {_minutes(explained['again_until'])}; what is not known then never was.")
+        until = (
+            f"{_minutes(explained['again_until'])} ({ago(parse_time(explained['again_until']) / SECOND, time.time())})"
+        )
+        print(f"It is looked at again until {until}; what is not known then never was.")
         written = explained["replica_time"]
         if written is not None and written <= explained["again_until"] < iso_time(time.time_ns()):
             print(f"That is past, but the run database's copy was last written {_minutes(written)}: it must be newer.")

@@ -1,5 +1,7 @@
 """Options that many commands share, and where they lead: to the file, the state folder, the database."""
 
+import errno
+import os
 import re
 import sqlite3
 from collections.abc import Iterator
@@ -73,25 +75,38 @@ def _folder_before(context: typer.Context, value: list[Any] | None) -> list[Any]
     return given if before is None or any(isinstance(one, Path) for one in given) else [*given, Path(before)]
 
 
+# readable: what cannot be read is for caf to say, with what helps.
 ConfigFirst = Annotated[
-    Path | None, typer.Option("--config", envvar="CAF_CONFIG", metavar="FILE", help="Default: ./listeners.toml.")
+    Path | None,
+    typer.Option("--config", envvar="CAF_CONFIG", metavar="FILE", readable=False, help="Default: ./listeners.toml."),
 ]
 StateFirst = Annotated[
-    Path | None, typer.Option("--state", envvar="CAF_STATE", metavar="DIR", help="Default: as the file says.")
+    Path | None,
+    typer.Option("--state", envvar="CAF_STATE", metavar="DIR", readable=False, help="Default: as the file says."),
 ]
 Config = Annotated[
     Path | None,
-    typer.Option("--config", metavar="FILE", callback=_or_before, help="Default: $CAF_CONFIG, else ./listeners.toml."),
+    typer.Option(
+        "--config",
+        metavar="FILE",
+        readable=False,
+        callback=_or_before,
+        help="Default: $CAF_CONFIG, else ./listeners.toml.",
+    ),
 ]
 StateDir = Annotated[
     Path | None,
     typer.Option(
         "--state",
         metavar="DIR",
+        readable=False,
         callback=_or_before,
         help="The folder of the database. Default: $CAF_STATE, else what the file says.",
     ),
 ]
+# Commands that look at neither file nor database take the two as well, as every command does.
+UnusedConfig = Annotated[Path | None, typer.Option("--config", readable=False, hidden=True)]
+UnusedState = Annotated[Path | None, typer.Option("--state", readable=False, hidden=True)]
 Json = Annotated[bool, typer.Option("--json", help="For programs.")]
 Run = Annotated[int, typer.Argument(metavar="RUN", min=0, max=_LARGEST, show_default=False, help="A run's number.")]
 Job = Annotated[str, typer.Argument(metavar="JOB", parser=as_text, show_default=False, help="A job's name.")]
@@ -150,19 +165,26 @@ class Place:
     def database(self) -> Iterator[sqlite3.Connection | None]:
         """Open the database for a command; None where there is none yet, and everything is empty."""
         path = self.state / paths.DATABASE
-        try:
-            if not path.exists() or path.stat().st_size == 0:
-                yield None
-                return
-            conn = connect(path)
-        except OSError as error:
-            raise StoreError(f"{path}: cannot be opened: {error.strerror}; check the folder's owner and mode") from None
+        with _allowed(path):
+            size = _size(path)
+            conn = connect(path) if size else None
+        if conn is None:
+            yield None
+            return
         try:
             yield conn
         except sqlite3.Error as error:
             raise StoreError(f"{path}: {explain(error)}") from error
         finally:
             conn.close()
+
+    def supervisor(self) -> str | None:
+        """Say which process is the supervisor; None if none runs."""
+        from caf.lock import holder  # most commands do without
+
+        path = self.state / paths.LOCK
+        with _allowed(path):
+            return holder(path)
 
     @contextmanager
     def existing(self, what: str) -> Iterator[sqlite3.Connection]:
@@ -171,3 +193,27 @@ class Place:
             if conn is None:
                 raise NotFound(f"no {what}: nothing is known yet, there is no {self.state / paths.DATABASE}; `caf run`")
             yield conn
+
+
+def _size(path: Path) -> int:
+    """Give the bytes of a file; 0 where it is not there."""
+    try:
+        size = path.stat().st_size
+    except (FileNotFoundError, NotADirectoryError):
+        return 0
+    if size and not os.access(path, os.R_OK, effective_ids=True):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+    return size
+
+
+@contextmanager
+def _allowed(path: Path) -> Iterator[None]:
+    """Say of a file that may not be read whose it is, and what helps."""
+    try:
+        yield
+    except PermissionError:
+        from caf.cli.access import denied
+
+        raise StoreError(denied(path)) from None
+    except OSError as error:
+        raise StoreError(f"{path}: cannot be opened: {error.strerror}; check the folder's owner and mode") from None

@@ -44,7 +44,7 @@ def list_runs(
         if as_json:
             print_array(as_object(row, record) for page in pages for row, record in page)
             return
-        table = Table(("RUN", "STATUS", "LISTENER", "TYPE", "EVENTS", "START"), soft=("TYPE", "LISTENER"))
+        table = Table(("RUN", "STATUS", "LISTENER", "TYPE", "EVENTS", "START (UTC)"), soft=("TYPE", "LISTENER"))
         for page in pages:
             table.show(_line(row, record) for row, record in page)
 
@@ -147,7 +147,7 @@ def _print(whole: dict[str, Any], attributes: list[str]) -> None:
     if whole["jobs"]:
         print()
         jobs = [(job["job"], job["state"], job["result"], job["reason"]) for job in whole["jobs"]]
-        Table(("JOB", "STATE", "RESULT", "REASON"), soft=("REASON",)).show(jobs)
+        Table(("JOB", "STATE", "RESULT", "REASON"), soft=("REASON",), spare=("RESULT",)).show(jobs)
     for former in whole["former_verdicts"]:
         before = f"{former['status']}{' by ' + former['listener'] if former['listener'] else ''}"
         print(f"\nUntil {former['replaced'][:16].replace('T', ' ')} UTC it was {before}; {harmless(former['why'])}.")

@@ -9,7 +9,6 @@ from typing import Annotated, Any
 
 import typer
 
-from caf import paths
 from caf.cli.attention import Need, needs
 from caf.cli.options import Config, Json, Place, StateDir
 from caf.cli.text import Table, ago, harmless, iso, print_json, unbroken, wrapped
@@ -63,10 +62,8 @@ class Standing:
 
 def _standing(place: Place, now: float) -> Standing:
     """Gather what is shown, fetched whole before anything is printed."""
-    from caf.lock import holder
-
     folder = place.state
-    who = holder(folder / paths.LOCK)
+    who = place.supervisor()
     disk = _disk(folder)
     facts: dict[str, Any] = {
         "time": iso(now),
@@ -117,7 +114,8 @@ def _print(found: Standing, now: float) -> None:
     if found.duties:
         print()
         table = Table(("DUTY", "SUCCEEDED", "FAILED", "NEXT ROUND", "LAST RESULT"), soft=("LAST RESULT",))
-        table.show(_line(row, now) for row in found.duties)
+        runs = facts["supervisor"] is not None
+        table.show(_line(row, now, runs=runs) for row in found.duties)
     print()
     if not needed:
         print("Nothing needs a person.")
@@ -127,9 +125,9 @@ def _print(found: Standing, now: float) -> None:
         print(wrapped(f"- {need.text}: {unbroken(need.command)}", first="", rest="  "))
 
 
-def _line(row: dict[str, Any], now: float) -> tuple[object, ...]:
+def _line(row: dict[str, Any], now: float, *, runs: bool) -> tuple[object, ...]:
     ended = ago(row["failed"], now) if row["failed"] is not None else "-"
-    due = "now" if row["next"] is not None and row["next"] <= now else (ago(row["next"], now) if row["next"] else "-")
+    due = ago(max(row["next"], now), now) if runs and row["next"] is not None else "-"  # nobody else will do it
     return row["name"], ago(row["succeeded"], now), ended, due, row["error"] or row["summary"]
 
 
@@ -137,7 +135,7 @@ def _nagios(facts: dict[str, Any], needed: list[Need]) -> int:
     """Print the one line that a monitoring system wants, with its performance data, and give its code."""
     counts = " ".join(f"{name.lower()}={count}" for name, count in facts["jobs"].items())
     if not facts["database"]:
-        print("CAF WARNING - no database yet: `caf run` makes it")
+        print("CAF WARNING - there is no database yet, no supervisor has run here: `caf run`")
         return WARNING
     code = CRITICAL if any(need.critical for need in needed) else WARNING if needed else OK
     text = "; ".join(f"{need.text}: `{need.command}`" for need in needed) or "nothing needs a person"

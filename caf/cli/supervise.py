@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from caf.cli.options import Config, Place, StateDir
+from caf.cli.options import Config, Place, StateDir, UnusedConfig, UnusedState
 
 
 def run(
@@ -32,8 +32,8 @@ def demo(
     directory: Annotated[Path, typer.Argument(metavar="[DIR]", show_default=False, help="An empty folder.")] = Path(
         "caf-demo"
     ),
-    config: Config = None,
-    state: StateDir = None,
+    config: UnusedConfig = None,
+    state: UnusedState = None,
 ) -> None:
     """Rehearse it all with made-up runs.
 

@@ -1,4 +1,4 @@
-"""Text for people: tables of 80 columns, relative times, and nothing in it that a terminal would obey."""
+"""Text for people: tables as wide as the terminal, relative times, and nothing in it that a terminal would obey."""
 
 import sys
 from collections.abc import Iterable, Sequence
@@ -6,9 +6,11 @@ from typing import Any
 
 from caf.domain.runs import SECOND, iso_time
 
-WIDTH = 80
+WIDTH = 80  # of a terminal that does not say, and of sentences that go elsewhere
+_LONGEST_LINE = 100  # a longer one is hard to read
 _NO_BREAK = "\xa0"
 _LEAST = 8  # a column is not cut to less
+_READABLE = 40  # a sentence that is cut to less says little: better to leave another column out
 _STEPS = ((86_400.0 * 365, "y"), (86_400.0, "d"), (3600.0, "h"), (60.0, "min"), (1.0, "s"))
 
 
@@ -26,6 +28,20 @@ def width(text: str) -> int:
 
     wide = sum(unicodedata.east_asian_width(c) in "WF" for c in text)
     return len(text) + wide - sum(unicodedata.combining(c) > 0 for c in text)
+
+
+def columns() -> int | None:
+    """Give the terminal's width; None where the answer goes into a pipe or a file."""
+    if not sys.stdout.isatty():
+        return None
+    import shutil
+
+    return shutil.get_terminal_size((WIDTH, 24)).columns
+
+
+def counted(count: int, noun: str) -> str:
+    """Give a number with its noun: 1 job, 2 jobs."""
+    return f"{count} {noun}{'' if count == 1 else 's'}"
 
 
 def span(seconds: float) -> str:
@@ -83,13 +99,17 @@ def print_array(values: Iterable[Any]) -> None:
 class Table:
     """Rows under headings, columns as wide as what they hold.
 
-    Where a line would be longer than 80 columns those named in `soft` are cut, the widest first; names and numbers
-    that somebody may want to type are never cut. Rows may come in pages: columns only ever grow.
+    Where a line would be longer than the terminal those named in `soft` are cut, the widest first; names and numbers
+    that somebody may want to type are never cut. In a pipe or a file nothing is, for there it is searched or read by
+    a program. Where `soft` columns would be cut to little those in `spare`, which they imply, are left out. Rows may
+    come in pages: columns only ever grow.
     """
 
-    def __init__(self, headings: Sequence[str], soft: Sequence[str] = ()) -> None:
+    def __init__(self, headings: Sequence[str], soft: Sequence[str] = (), spare: Sequence[str] = ()) -> None:
         self._headings = list(headings)
-        self._soft = [place for place, heading in enumerate(headings) if heading in soft]
+        self._soft = {place for place, heading in enumerate(headings) if heading in soft}
+        self._spare = {place for place, heading in enumerate(headings) if heading in spare}
+        self._kept = list(range(len(headings)))
         self._widths = [len(heading) for heading in headings]
         self._begun = False
 
@@ -98,21 +118,32 @@ class Table:
         cells = [[shown(value) for value in row] for row in rows]
         for row in cells:
             self._widths = [max(known, width(cell)) for known, cell in zip(self._widths, row, strict=True)]
-        widths = self._fitted()
+        room = columns()
+        if not self._begun and room is not None and self._needed() > room:
+            self._kept = [place for place in self._kept if place not in self._spare]
+        widths = self._fitted(room)
         if not self._begun and cells:
-            print(_line(self._headings, widths))
+            self._print(self._headings, widths)
             self._begun = True
         for row in cells:
-            print(_line(row, widths))
+            self._print(row, widths)
 
-    def _fitted(self) -> list[int]:
+    def _needed(self) -> int:
+        """Count the columns of a line in which all that is cut can still be read."""
+        least = (min(size, _READABLE) if place in self._soft else size for place, size in enumerate(self._widths))
+        return sum(least) + 2 * (len(self._widths) - 1)
+
+    def _fitted(self, room: int | None) -> list[int]:
         widths = list(self._widths)
-        while sum(widths) + 2 * (len(widths) - 1) > WIDTH:
+        while room is not None and sum(widths[place] for place in self._kept) + 2 * (len(self._kept) - 1) > room:
             widest = max(self._soft, key=lambda place: widths[place], default=None)
             if widest is None or widths[widest] <= _LEAST:
                 break
             widths[widest] -= 1
         return widths
+
+    def _print(self, cells: Sequence[str], widths: Sequence[int]) -> None:
+        print(_line([cells[place] for place in self._kept], [widths[place] for place in self._kept]))
 
 
 def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
@@ -134,8 +165,9 @@ def wrapped(text: str, first: str, rest: str) -> str:
     """Break a long line at blanks; no word is broken, for somebody may want to copy it."""
     import textwrap
 
+    room = min(columns() or WIDTH, _LONGEST_LINE)
     lines = textwrap.fill(
-        text, WIDTH, initial_indent=first, subsequent_indent=rest, break_long_words=False, break_on_hyphens=False
+        text, room, initial_indent=first, subsequent_indent=rest, break_long_words=False, break_on_hyphens=False
     )
     return lines.replace(_NO_BREAK, " ")
 
@@ -145,12 +177,21 @@ def unbroken(command: str) -> str:
     return f"`{command.replace(' ', _NO_BREAK)}`"
 
 
+def say(text: str) -> None:
+    """Print a sentence: in a terminal broken at blanks, into a pipe or a file as the one line that it is."""
+    print(text.replace(_NO_BREAK, " ") if columns() is None else wrapped(text, first="", rest="  "))
+
+
 def print_pairs(pairs: Iterable[tuple[str, object]]) -> None:
-    """Print names and values, the values in one column; a long value is not cut."""
+    """Print names and values, the values in one column; a long value is not cut, but broken in a terminal."""
     known = [(name, shown(value)) for name, value in pairs]
     size = max((len(name) for name, _ in known), default=0)
     for name, value in known:
-        print(f"{name:<{size}}  {value}".rstrip())
+        print(
+            f"{name:<{size}}  {value}".rstrip()
+            if columns() is None
+            else wrapped(value, f"{name:<{size}}  ", " " * (size + 2))
+        )
 
 
 def warn(message: str) -> None:

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from caf.cli.options import Config, Job, JobName, Json, Limit, Place, Run, StateDir
-from caf.cli.text import Table, ago, iso, print_array
+from caf.cli.text import Table, iso, print_array, span
 from caf.store import audit
 from caf.store.jobs import find
 
@@ -21,7 +21,7 @@ def job_history(run: Run, job: Job, as_json: Json = False, config: Config = None
     with Place.of(config, state).existing(f"job {job} of run {run}") as conn:
         find(conn, run, job)
         rows = audit.history(conn, run=run, job=job)
-    _show_history(rows, as_json, ("WHEN", "WHO", "FROM", "TO", "WHY"))
+    _show_history(rows, as_json, ("AGO", "WHO", "FROM", "TO", "WHY"))
 
 
 def history(
@@ -40,14 +40,14 @@ def history(
     """
     with Place.of(config, state).database() as conn:
         rows = audit.history(conn, run=run, job=job, limit=limit) if conn is not None else []
-    _show_history(rows, as_json, ("WHEN", "WHO", "RUN", "JOB", "FROM", "TO", "WHY"))
+    _show_history(rows, as_json, ("AGO", "WHO", "RUN", "JOB", "FROM", "TO", "WHY"))
 
 
 def _show_history(rows: list[dict[str, Any]], as_json: bool, headings: tuple[str, ...]) -> None:
     if as_json:
         print_array({**row, "at": iso(row["at"])} for row in rows)
         return
-    columns = {"WHEN": "at", "WHO": "who", "RUN": "run", "JOB": "job", "FROM": "was", "TO": "became", "WHY": "why"}
+    columns = {"AGO": "at", "WHO": "who", "RUN": "run", "JOB": "job", "FROM": "was", "TO": "became", "WHY": "why"}
     now = time.time()
-    table = Table(headings, soft=("WHY",))
-    table.show([ago(row["at"], now) if h == "WHEN" else row[columns[h]] for h in headings] for row in rows)
+    table = Table(headings, soft=("WHY",), spare=("FROM",))  # the line before it has that
+    table.show([span(now - row["at"]) if h == "AGO" else row[columns[h]] for h in headings] for row in rows)

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from caf import paths
 from caf.cli.jobs import area_of
 from caf.cli.options import Config, Job, Json, Place, Run, StateDir
-from caf.cli.text import ago, harmless, print_json, span
+from caf.cli.text import ago, harmless, print_json, say, span, unbroken
 from caf.domain.errors import ConfigError
-from caf.domain.jobs import State
+from caf.domain.jobs import FINAL, Result, State
 from caf.store import duties, queries
 from caf.store.jobs import find
 
@@ -20,6 +20,7 @@ class Around:
     """What else there is to know for an answer: all of it as it is now."""
 
     now: float
+    supervised: bool
     in_use: int
     slots: int | None
     next_round: float | None
@@ -43,14 +44,18 @@ def why(run: Run, job: Job, as_json: Json = False, config: Config = None, state:
     current = attempts[-1] if attempts and attempts[-1]["attempt"] == row["attempt"] else None
     folder = area_of(place, row, row["attempt"])
     log = f"files: {folder}" if folder is not None else "its configuration cannot be read"
-    around = Around(time.time(), in_use, _slots(place), rounds.get("organise"), current, log)
+    around = Around(
+        time.time(), place.supervisor() is not None, in_use, _slots(place), rounds.get("organise"), current, log
+    )
     text, commands = because(row, around)
+    if not around.supervised and State(row["state"]) not in FINAL | {State.WAITING}:
+        text, commands = f"{text}; the supervisor does not run", ["caf run", *commands]
     if as_json:
         print_json({"run": run, "job": job, "state": row["state"], "why": text, "commands": commands})
         return
-    print(f"{row['state']}: {harmless(text)}")
+    say(f"{row['state']}: {harmless(text)}")
     if commands:
-        print(" or ".join(f"`{command}`" for command in commands))
+        say(" or ".join(unbroken(command) for command in commands))
 
 
 def _slots(place: Place) -> int | None:
@@ -68,7 +73,7 @@ def because(row: sqlite3.Row, around: Around) -> tuple[str, list[str]]:
     since = ago(row["updated"], around.now)
     match state:
         case State.WAITING:
-            text = f"for a person since {span(around.now - row['updated'])}: {reason}"
+            text = f"for a person for {span(around.now - row['updated'])}: {reason}"
             return text, [f"caf jobs start {which}", f"caf jobs reject {which}"]
         case State.NEW | State.STAGING:
             return f"{_early(row, around)}: {reason}", [f"caf jobs hold {which}"]
@@ -83,12 +88,26 @@ def because(row: sqlite3.Row, around: Around) -> tuple[str, list[str]]:
             text = f"becomes {row['next_state']} when the end of attempt {row['attempt']}{there} is proved; {reason}"
             return text + _unknown(row, around), [f"caf jobs show {which}"]
         case State.FAILED:
-            text = f"{row['result']}, {since}: {reason}; {around.log}"
-            return text, [f"caf jobs log {which}", f"caf jobs reset {which}"]
+            return _failed(row, around, f"{row['result']}, {since}: {reason}")
         case State.DONE:
             return f"good, {since}; {around.log}", []
         case _:
             return f"{since}: {reason}", [f"caf jobs reset {which}"]
+
+
+def _failed(row: sqlite3.Row, around: Around, text: str) -> tuple[str, list[str]]:
+    """Say where to look: one that was never prepared has neither area nor log, one that was refused has no log."""
+    which = f"{row['run']} {row['job']}"
+    reset = f"caf jobs reset {which}"
+    match Result(row["result"]):
+        case Result.PREPARATION:
+            return text, ["caf check", reset]
+        case Result.STAGING:
+            return text, [reset]
+        case Result.REFUSED:
+            return f"{text}; {around.log}", [f"caf jobs history {which}", reset]
+        case _:
+            return f"{text}; {around.log}", [f"caf jobs log {which}", reset]
 
 
 def _early(row: sqlite3.Row, around: Around) -> str:
@@ -96,12 +115,15 @@ def _early(row: sqlite3.Row, around: Around) -> str:
     due = row["not_before"]
     if due is not None and due > around.now:
         return f"{what}, again {ago(due, around.now)}"
-    return f"{what} in the next round{_round(around)}"
+    return f"{what} {_round(around)}"
 
 
 def _round(around: Around) -> str:
+    """Say when something is done; without a supervisor no round is promised."""
+    if not around.supervised:
+        return "once the supervisor runs"
     due = around.next_round
-    return f", {ago(due, around.now)}" if due is not None and due > around.now else ""
+    return "in the next round" + (f", {ago(due, around.now)}" if due is not None and due > around.now else "")
 
 
 def _slot(row: sqlite3.Row, around: Around) -> str:
@@ -111,7 +133,7 @@ def _slot(row: sqlite3.Row, around: Around) -> str:
     total = "?" if around.slots is None else around.slots
     if around.slots is not None and around.in_use >= around.slots:
         return f"waits for a slot: {around.in_use} of {total} are in use"
-    return f"is submitted in the next round{_round(around)}: {around.in_use} of {total} slots are in use"
+    return f"is submitted {_round(around)}: {around.in_use} of {total} slots are in use"
 
 
 def _outside(row: sqlite3.Row, around: Around) -> str:
@@ -122,7 +144,7 @@ def _outside(row: sqlite3.Row, around: Around) -> str:
         State.RUNNING: "its payload runs",
         State.FINISHED: "its payload is over, and is being checked",
     }[State(row["state"])]
-    parts = [f"{meaning}, since {span(around.now - row['updated'])}"]
+    parts = [f"{meaning} (for {span(around.now - row['updated'])})"]
     if row["batch_id"]:
         parts.append(f"batch id {row['batch_id']}")
     attempt = around.attempt
@@ -137,4 +159,5 @@ def _unknown(row: sqlite3.Row, around: Around) -> str:
     since = row["unknown_since"]
     if since is None:
         return ""
-    return f"; the batch system has not known it for {span(around.now - since)}, which proves nothing: caf keeps asking"
+    doubt = f"; in doubt for {span(around.now - since)}: {row['reason']}"
+    return f"{doubt}; that proves nothing: caf keeps asking"

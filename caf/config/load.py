@@ -106,7 +106,7 @@ class Configuration:
         return [
             dotted(key)
             for key in unheeded(
-                {name: getattr(self, name) for name in ("caf", "batch", "quota", "mail", "report", "credentials")},
+                {name: getattr(self, name) for name in ("caf", "duties", "batch", "quota", "mail", "report", "credentials")},
                 self.listeners,
                 self.jobs,
             )

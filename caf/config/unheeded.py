@@ -13,10 +13,13 @@ JOB_KEYS = {
     "copy_back": "copy",
     "after": "after",
     "archive": "archive",
+    "archive_exclude": "archive_exclude",
+    "removable": "removable",
     "show": "show",
     "mail": "mail",
 }
 """Fields of a job and the keys that they are read from."""
+OTHER_KEYS = {"caf": ("backup", "log", "unknown_after"), "duties": ("clean", "report")}
 
 
 def unheeded(
@@ -24,7 +27,9 @@ def unheeded(
 ) -> list[Key]:
     """Give the ways to the tables and keys that the file gives and that nothing acts on."""
     keys: list[Key] = [(name,) for name in OPTIONAL_TABLES if tables[name] is not None]
-    keys += [("caf", name) for name in ("backup", "log") if getattr(tables["caf"], name) is not None]
+    for table, names in OTHER_KEYS.items():
+        # A file may well write a default down, as the shipped one does: that asks for nothing.
+        keys += [(table, name) for name in names if _changed(tables.get(table), name)]
     if getattr(tables["batch"], "kind", "local") != "local":
         keys.append(("batch", "kind"))
     if getattr(tables["batch"], "group_slots", None) is not None:
@@ -39,6 +44,10 @@ def unheeded(
         if job.success.check:
             keys.append(("jobs", name, "success", "check"))
     return keys
+
+
+def _changed(table: BaseModel | None, name: str) -> bool:
+    return table is not None and getattr(table, name) != type(table).model_fields[name].default
 
 
 def _asks(job: JobTable, field: str) -> bool:

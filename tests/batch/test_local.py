@@ -171,6 +171,19 @@ def test_a_killed_wrapper_with_a_living_payload_is_running_until_that_has_ended_
     with_batch(test)
 
 
+def test_a_process_within_exec_is_seen(tmp_path: Path) -> None:
+    """There it has no environment for some microseconds; taken for gone, its attempt would be begun anew beside it."""
+    pause = "i=0; while [ $i -lt 500 ]; do i=$((i + 1)); done"
+    (tmp_path / "again.sh").write_text(f'{pause}\nexec sh "$0"\n')
+    process = subprocess.Popen(["sh", str(tmp_path / "again.sh")], env={**os.environ, "CAF_TOKEN": TOKEN})
+    try:
+        missed = sum(survivors(TOKEN) != [process.pid] for _ in range(200))
+        assert missed == 0
+    finally:
+        process.kill()
+        process.wait()
+
+
 def test_cancelling_asks_first_and_kills_what_is_still_there_later(tmp_path: Path) -> None:
     """TERM, and only KILL_AFTER seconds later by the given clock KILL; the payload's own children too."""
     now = [1000.0]
@@ -302,19 +315,17 @@ def test_a_job_that_is_over_before_it_can_be_looked_at_is_reaped_and_told_of(
     with_batch(test)
 
 
-def test_no_round_needs_to_come_for_the_kill(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Neither for a job that does not heed TERM, nor for what one that did has left behind."""
+@pytest.mark.parametrize("left", ["", " & wait"], ids=["a stubborn job", "what a job has left behind"])
+def test_no_round_needs_to_come_for_the_kill(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, left: str) -> None:
     monkeypatch.setattr(local, "KILL_AFTER", 0.2)
-    left = f"(trap '' TERM; touch {tmp_path}/ready; exec sleep 60)"
+    body = f"(trap '' TERM; touch {tmp_path}/ready; exec sleep 60){left}"
 
     async def test(batch: LocalBatch, ends: Ends) -> None:
-        for body in (left, f"{left} & wait"):
-            seen = await batch.submit(script(tmp_path, body))
-            wait_until((tmp_path / "ready").exists)
-            (tmp_path / "ready").unlink()
-            await batch.cancel([Watched(TOKEN, seen.batch_id)])
-            assert survivors(TOKEN)
-            while await look(batch, seen.batch_id) is not Sight.ENDED:
-                await ends.next()
+        seen = await batch.submit(script(tmp_path, body))
+        wait_until((tmp_path / "ready").exists)
+        await batch.cancel([Watched(TOKEN, seen.batch_id)])
+        assert survivors(TOKEN)
+        while await look(batch, seen.batch_id) is not Sight.ENDED:
+            await ends.next()
 
     with_batch(test)

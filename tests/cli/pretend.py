@@ -1,10 +1,16 @@
 """A real state folder: runs absorbed from a snapshot, jobs made of them and moved, all by caf.store's own functions."""
 
+import fcntl
 import json
+import os
+import pty
 import sqlite3
+import struct
 import subprocess
 import sys
+import termios
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -21,6 +27,7 @@ from caf.sources import snapshot
 from caf.store import configurations, discovery, jobs
 from caf.store.database import connect
 
+TOP = str(Path(__file__).parents[2])
 NOW = 1_700_000_000.0
 HOSTILE = "Phys\x1b[31mics\u202e\n"
 RAMP, D3PD = "LArL1CaloRampMaker", "L1CaloCalibD3PD"
@@ -94,16 +101,35 @@ class Site:
     def python(self, *words: str, before: str = "") -> "subprocess.CompletedProcess[str]":
         """Type a command in a fresh interpreter, after some code."""
         code = f"import sys; sys.argv[0] = 'caf'\n{before}\nfrom caf.cli.main import main\nmain()"
-        top = str(Path(__file__).parents[2])
         return subprocess.run(
             [sys.executable, "-c", code, *words],
             cwd=self.folder,
-            env={"PYTHONPATH": top, "PATH": "/usr/bin:/bin"},
+            env={"PYTHONPATH": TOP, "PATH": "/usr/bin:/bin"},
             capture_output=True,
             text=True,
             timeout=60,
             check=False,
         )
+
+    def terminal(self, columns: int, *words: str) -> list[str]:
+        """Type a command in a terminal so wide; gives the lines that it shows."""
+        ours, theirs = pty.openpty()
+        fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+        process = subprocess.Popen(
+            [sys.executable, "-m", "caf", *words],
+            cwd=self.folder,
+            env={"PYTHONPATH": TOP, "PATH": "/usr/bin:/bin"},
+            stdout=theirs,
+            stderr=theirs,
+        )
+        os.close(theirs)
+        shown = b""
+        with suppress(OSError):  # so a terminal ends whose other side is closed
+            while block := os.read(ours, 65536):
+                shown += block
+        os.close(ours)
+        process.wait(timeout=60)
+        return shown.decode().splitlines()
 
     def open(self) -> sqlite3.Connection:
         """Open the database as the supervisor does."""

@@ -13,6 +13,7 @@ from tests.cli.pretend import CONFIGURATION, RAMP, RUNS, Site, absorb
 
 HEAVY = ("pydantic", "structlog", "asyncio", "anyio", "aiosqlite", "rich", "caf.config", "caf.supervisor", "caf.tasks")
 TELL = "import atexit; atexit.register(lambda: print(*sorted(sys.modules), file=sys.stderr))"
+NEEDS_NO_FILE = {"init", "demo"}
 BEFORE, _, REST = CONFIGURATION.partition("[[corrections]]")
 PLAIN = BEFORE + REST[REST.index("[listeners.Scan]") :]
 
@@ -66,7 +67,14 @@ def test_every_command_is_a_plain_function_with_help_and_an_example(empty: Site,
     answer = empty.caf(*name.split(), "--help")
     assert answer.status == 0
     assert f"Example: caf {name}" in answer.out
-    assert "--config FILE" in answer.out
+    assert ("--config FILE" in answer.out) == (name not in NEEDS_NO_FILE)
+
+
+@pytest.mark.parametrize("before", [True, False])
+def test_commands_that_need_no_file_are_typed_with_one_all_the_same(empty: Site, *, before: bool) -> None:
+    """Whoever writes scripts gives every command the same options."""
+    given = ["--config", "nix.toml", "--state", "nix"]
+    assert empty.caf(*([*given, "init", "new"] if before else ["init", "new", *given])).status == 0
 
 
 def test_help_names_every_command(empty: Site) -> None:

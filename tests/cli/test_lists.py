@@ -1,5 +1,7 @@
 """`runs list`, `jobs list`, `history`: the keys that scripts rely on, filters, and text from outside."""
 
+import re
+
 import pytest
 
 from caf.domain.runs import ATTRIBUTES
@@ -149,11 +151,40 @@ def test_json_keeps_text_from_outside_but_escapes_it(site: Site) -> None:
 
 
 @pytest.mark.parametrize("words", [["runs", "list"], ["jobs", "list"], ["history"]])
-def test_tables_fit_80_columns_and_cut_no_name(site: Site, words: list[str]) -> None:
-    lines = site.caf(*words).out.splitlines()
-    assert max(map(len, lines)) <= 80
+def test_tables_fit_the_terminal_and_cut_no_name(site: Site, words: list[str]) -> None:
+    narrow, wide = site.terminal(80, *words), site.terminal(140, *words)
+    assert max(map(len, narrow)) <= 80
+    assert max(map(len, wide)) <= 140
+    assert len(narrow) == len(wide)
     if words != ["runs", "list"]:
-        assert sum(RAMP in line for line in lines) >= 4
+        assert sum(RAMP in line for line in narrow) >= 4
+        assert max(map(len, wide)) > 80
+
+
+def test_a_terminal_that_does_not_know_its_width_is_taken_for_80_columns(site: Site) -> None:
+    assert site.terminal(0, "jobs", "list") == site.terminal(80, "jobs", "list")
+
+
+def test_what_goes_into_a_pipe_is_not_cut(site: Site) -> None:
+    """There it is searched: one whole line a job."""
+    lines = site.caf("jobs", "list").out.splitlines()
+    rows = site.caf("jobs", "list", "--json").json()
+    assert len(lines) == 1 + len(rows)
+    for line, row in zip(lines[1:], rows, strict=True):
+        assert line.endswith(row["reason"] if row["state"] != "FAILED" else "log ends: Phys\ufffd[31mics\ufffd\ufffd")
+
+
+def test_the_result_is_told_of_jobs_that_failed(site: Site) -> None:
+    out = site.caf("jobs", "list").out
+    assert re.search(r"FAILED +exit_code ", out)
+    assert re.search(r"RUNNING +- ", out)
+
+
+def test_what_another_column_implies_is_left_out_where_reasons_would_be_cut_short(site: Site) -> None:
+    narrow, wide = site.terminal(80, "jobs", "list"), site.terminal(140, "jobs", "list")
+    assert "RESULT" in wide[0]
+    assert "RESULT" not in narrow[0]
+    assert not any("exit_code" in line for line in narrow)
 
 
 def test_the_audit_trail_is_filtered_and_ends_with_the_newest(site: Site) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from caf import paths
 from caf.domain.errors import ConfigError
-from tests.cli.pretend import Site
+from tests.cli.pretend import CONFIGURATION, Site
 
 OVERLAPPING = '\n[listeners.Twin]\nmatch = { run_type = "LarCalibL1Calo" }\n'
 
@@ -62,7 +62,76 @@ def test_check_says_which_keys_are_not_acted_on_yet(empty: Site) -> None:
 def test_a_template_that_is_not_there_is_named(empty: Site) -> None:
     text = empty.config.read_text().replace("validate = true\n", 'templates = ["nix.sh"]\n')
     empty.config.write_text(text)
-    assert "jobs.L1CaloCalibD3PD: there is no template" in empty.caf("check").out
+    answer = empty.caf("check")
+    assert "BAD   jobs.L1CaloCalibD3PD: cannot read template" in answer.out
+    assert "nix.sh: No such file or directory" in " ".join(answer.out.split())
+
+
+def with_template(site: Site, text: str, *, mode: int = 0o755, more: str = "") -> str:
+    """Give the only job a template as its command, and say what `caf check` finds, on one line."""
+    given, _, _ = CONFIGURATION.partition("[jobs.")
+    job = '[jobs.Fit]\nlisteners = ["Scan"]\ntemplates = ["fit.sh"]\ncommand = ["config/fit.sh"]\n'
+    site.config.write_text(f"{given}{job}{more}")
+    template = site.folder / "templates" / "fit.sh"
+    template.parent.mkdir()
+    template.write_text(text)
+    template.chmod(mode)
+    answer = site.caf("check")
+    assert answer.status == 1  # there is no replica
+    return " ".join(answer.out.split())
+
+
+def test_an_unknown_tag_is_found_with_file_and_line(empty: Site) -> None:
+    """Else every job of its kind would fail, one after the other."""
+    out = with_template(empty, "#!/bin/sh\n# RUN, #1# and #x# are no tags\necho #RUN_NUMBR# #OWN#\n")
+    assert "BAD jobs.Fit: fit.sh:3: unknown tag #RUN_NUMBR# (did you mean #RUN_NUMBER#?)" in out
+    assert "BAD jobs.Fit: fit.sh:3: unknown tag #OWN#" in out
+    assert "every tag has a value" not in out
+    assert not (empty.folder / "work").exists()
+
+
+def test_tags_of_runs_of_jobs_and_of_the_configuration_have_values(empty: Site) -> None:
+    tags = ("RUN_START", "RUN_DETECTOR_MASK", "RUN_CLEAN_STOP", "RUN_REGIME", "RAW_FILES_SH", "OWN", "JOB_LOG_NAME")
+    regime = '[source.attributes.regime]\nfolder = "/A/B"\ncolumn = "c"\n'
+    out = with_template(empty, " ".join(f"#{tag}#" for tag in tags), more=f'tags = {{ OWN = "1" }}\n{regime}')
+    assert "and every tag has a value" in out
+    assert "BAD jobs" not in out
+
+
+def test_a_program_that_is_not_executable_is_found(empty: Site) -> None:
+    out = with_template(empty, "#!/bin/sh\n", mode=0o644)
+    assert f"is not executable: chmod +x {empty.folder / 'templates' / 'fit.sh'}" in out
+
+
+def test_a_job_that_is_not_enabled_is_no_fault(empty: Site) -> None:
+    out = with_template(empty, "#NIX#", more="enabled = false\n")
+    assert "note jobs.Fit: fit.sh:1: unknown tag #NIX#" in out
+    assert "BAD jobs" not in out
+
+
+def test_a_program_that_this_machine_lacks_is_warned_about(empty: Site) -> None:
+    empty.config.write_text(CONFIGURATION.replace('command = ["true"]', 'command = ["no-such-program"]', 1))
+    assert "warn  jobs.LArL1CaloRampMaker: no-such-program is not on this machine" in empty.caf("check").out
+
+
+def test_columns_of_a_table_are_tags_too(empty: Site) -> None:
+    """What columns a table has is not the configuration's to say: no fault, but a note."""
+    (empty.folder / "runs.csv").write_text("run,shift\n490001,anna\n")
+    source = '[source]\nkind = "table"\npath = "runs.csv"\n'
+    job = '[jobs.J]\nlisteners = ["A"]\ntemplates = ["t.txt"]\ncommand = ["true"]\n'
+    empty.config.write_text(f"{source}[listeners.A]\n{job}")
+    (empty.folder / "templates").mkdir()
+    (empty.folder / "templates" / "t.txt").write_text("#RUN_SHIFT# #RUN# #SHIFT#")
+    out = " ".join(empty.caf("check").out.split())
+    assert "note #RUN_SHIFT# in a template has a value only if the table has a column of that name" in out
+    assert "t.txt:1: unknown tag #SHIFT#" in out
+    assert out.count("unknown tag") == 1
+
+
+def test_one_is_not_many(empty: Site) -> None:
+    out = with_template(empty, "")
+    assert "listeners.toml: 2 listeners, 1 job " in out
+    assert "templates: 1 in" in out
 
 
 def test_listeners_are_listed_with_what_they_want(empty: Site) -> None:

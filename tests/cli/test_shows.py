@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from caf import lock
 from caf.domain.jobs import Result, State, Word
 from caf.store import jobs
 from tests.cli.pretend import D3PD, NOW, RAMP, RUNS, Site, a_run, absorb, move
@@ -108,7 +109,31 @@ def test_why_of_a_new_job_tells_its_back_off(site: Site) -> None:
     change = jobs.Change(row["id"], State.NEW, 1, State.NEW, "no raw files yet", sets={"not_before": 4e9})
     assert jobs.apply(conn, [change], NOW) == [True]
     conn.close()
-    assert re.search(r"looked for, again in \d+ y: no raw files yet", site.caf("jobs", "why", "490010", RAMP).out)
+    with lock.held(site.state / "caf.lock", NOW):
+        assert re.search(r"looked for, again in \d+ y: no raw files yet", site.caf("jobs", "why", "490010", RAMP).out)
+
+
+def test_without_a_supervisor_no_round_is_promised(site: Site) -> None:
+    for run in (490001, 490010):
+        out = site.caf("jobs", "why", str(run), RAMP).out
+        assert "in the next round" not in out
+        assert "the supervisor does not run\n`caf run` or `caf jobs " in out
+    with lock.held(site.state / "caf.lock", NOW):
+        assert "is submitted in the next round, in" in site.caf("jobs", "why", "490010", RAMP).out
+    assert "does not run" not in site.caf("jobs", "why", "490006", RAMP).out
+
+
+@pytest.mark.parametrize("result", [Result.PREPARATION, Result.STAGING])
+def test_a_job_that_was_never_prepared_has_neither_folder_nor_log(site: Site, result: Result) -> None:
+    conn = site.open()
+    jobs.act(conn, 490010, RAMP, Word.RESET, NOW, "me")
+    move(conn, 490010, RAMP, State.FAILED, why="fit.sh:3: unknown tag #X#", result=result)
+    conn.close()
+    out = site.caf("jobs", "why", "490010", RAMP).out
+    assert f"FAILED: {result}, " in out
+    assert f"`caf jobs reset 490010 {RAMP}`" in out
+    assert "jobs log" not in out
+    assert str(site.folder) not in out
 
 
 def test_a_full_house_is_why_a_prepared_job_waits(site: Site) -> None:
@@ -172,7 +197,22 @@ def test_a_job_without_an_area_has_no_log(site: Site) -> None:
 def test_after_a_reset_the_log_of_the_last_attempt_is_shown(site: Site) -> None:
     (site.area(490006, RAMP) / "log/stdout").write_text("first\n")
     site.caf("jobs", "reset", "490006", RAMP)
+    answer = site.caf("jobs", "log", "490006", RAMP)
+    assert (answer.status, answer.out) == (0, "first\n")
+    assert answer.err == "caf: attempt 2 is NEW and has no log yet; this is the log of attempt 1\n"
+    assert site.caf("jobs", "log", "490006", RAMP, "--attempt", "1").err == ""
+    (site.area(490006, RAMP, 2) / "log/stderr").write_text("not what was asked for\n")
     assert site.caf("jobs", "log", "490006", RAMP).out == "first\n"
+    assert site.caf("jobs", "log", "490006", RAMP, "--attempt", "2").status == 1
+
+
+def test_a_log_needs_the_file_and_says_so(site: Site) -> None:
+    site.config.write_text("[caf")
+    answer = site.caf("jobs", "log", "490006", RAMP, "--state", str(site.state))
+    assert (answer.status, answer.out) == (2, "")
+    assert "--config FILE" in answer.err
+    assert "[caf] work" in answer.err
+    assert "--state DIR" not in answer.err
 
 
 def test_explain_gives_every_condition_the_nearest_listener_first(site: Site) -> None:

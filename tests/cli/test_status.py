@@ -1,7 +1,10 @@
 """`status` and `db check`: what needs a person, and whether the database agrees with itself."""
 
 import os
+import re
 import shutil
+import tempfile
+from pathlib import Path
 
 import pytest
 
@@ -79,6 +82,50 @@ def test_work_that_waits_without_a_supervisor_is_critical(site: Site) -> None:
     assert "organise is late" in found["needs"][0]["text"]
 
 
+def test_no_round_is_promised_while_nobody_would_do_it(site: Site) -> None:
+    duty = re.compile(r"^organise .* ago +- +(\S.*?)  +7 new runs$", re.MULTILINE)
+    assert duty.findall(site.caf("status").out) == ["-"]
+    with lock.held(site.state / "caf.lock", NOW):
+        assert duty.findall(site.caf("status").out)[0].startswith("in ")
+    assert site.caf("status", "--json").json()["duties"][0]["next"] is not None
+
+
+def test_looking_comes_before_deciding(site: Site) -> None:
+    waiting = site.caf("status", "--json").json()["needs"][0]
+    assert (waiting["what"], waiting["command"].split()[:3]) == ("waiting", ["caf", "jobs", "why"])
+
+
+def test_a_doubt_is_told_with_its_own_reason(site: Site) -> None:
+    conn = site.open()
+    move(conn, 490001, RAMP, State.RUNNING, sets={"unknown_since": NOW}, why="its working area cannot be read")
+    conn.close()
+    need = next(need for need in site.caf("status", "--json").json()["needs"] if need["what"] == "unknown")
+    assert re.search(r"in doubt for \d+ y: its working area cannot be read$", need["text"])
+    out = site.caf("jobs", "why", "490001", RAMP).out
+    assert re.search(r"in doubt for \d+ y: its working area cannot be read; that proves nothing", out)
+
+
+def test_who_may_not_look_learns_whose_it_is(site: Site) -> None:
+    """As another user where the tests are root's, for whom nothing is closed."""
+    folder = Path(tempfile.mkdtemp())  # others may not even come near that of pytest
+    state = shutil.copytree(site.state, folder / "state")
+    folder.chmod(0o755)
+    state.chmod(0o070)
+    root = os.geteuid() == 0
+    other = "import os, caf.cli.access, caf.cli.status, caf.cli.jobs, caf.lock, pwd, grp, shlex, encodings.idna\n"
+    other += "os.setgroups([]); os.setresgid(65534, 65534, 65534); os.setresuid(65534, 65534, 65534)\n"
+    for words in (["status"], ["status", "--nagios"], ["jobs", "list"]):
+        done = site.python(*words, "--state", str(state), before=other if root else "")
+        said = done.stdout + done.stderr
+        assert done.returncode == (2 if "--nagios" in words else 1)
+        assert re.search(
+            r"state: belongs to .*, group .*, and you \(.*\) may not look into it: have yourself put", said
+        )
+        assert "Traceback" not in said
+    state.chmod(0o700)
+    shutil.rmtree(folder)
+
+
 def test_runs_in_conflict_disputed_runs_and_unknown_jobs_need_a_person(site: Site) -> None:
     settle_all(site)
     conn = site.open()
@@ -95,7 +142,10 @@ def test_runs_in_conflict_disputed_runs_and_unknown_jobs_need_a_person(site: Sit
 
 def test_status_before_the_first_round(empty: Site) -> None:
     assert empty.caf("status").status == 0
-    assert empty.caf("status", "--nagios").status == 1
+    nagios = empty.caf("status", "--nagios")
+    assert (nagios.status, nagios.out.count("\n")) == (1, 1)
+    assert nagios.out.startswith("CAF WARNING - there is no database yet")
+    assert nagios.out.endswith(": `caf run`\n")
     assert empty.caf("status", "--json").json()["database"] is False
 
 

@@ -239,7 +239,7 @@ def test_what_is_read_and_not_acted_on_is_named() -> None:
         "caf.log",
         "batch.group_slots",
         "listeners.LArEnergyScan.expect_every",
-        *(f"jobs.LArL1CaloRampMaker.{key}" for key in ("copy", "after", "archive", "show", "mail")),
+        *(f"jobs.LArL1CaloRampMaker.{key}" for key in ("copy", "after", "archive", "archive_exclude", "show", "mail")),
     ]
     job = '[batch]\nkind = "lsf"\n[listeners.A]\n[jobs.J]\nlisteners = ["A"]\ncommand = ["x"]\n'
     more = 'scratch = true\nshow = []\nafter = { done = [] }\nsuccess = { check = ["y"] }'

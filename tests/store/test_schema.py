@@ -35,7 +35,7 @@ def insert(conn: sqlite3.Connection, state: str, *, attempt: int = 3, number: in
     result = {"DONE": "ok", "FAILED": "log"}.get(state)
     conn.execute(
         "INSERT INTO job (id, run, job, listener, configuration_id, state, next_state, result, reason, attempt, token, "
-        "created, updated) VALUES (?, 1, ?, 'L', 1, ?, ?, ?, '', ?, ?, 1, 1)",
+        "created, since, updated) VALUES (?, 1, ?, 'L', 1, ?, ?, ?, '', ?, ?, 1, 1, 1)",
         (number, f"J{number}", state, "NEW" if state == "CANCELLING" else None, result, attempt, token),
     )
 
@@ -105,8 +105,8 @@ def test_a_job_cannot_be_deleted_or_replaced(conn: sqlite3.Connection) -> None:
         conn.execute("DELETE FROM job")
     with pytest.raises(sqlite3.IntegrityError, match="UNIQUE"):
         conn.execute(
-            "INSERT INTO job (run, job, listener, configuration_id, state, reason, created, updated) "
-            "VALUES (1, 'J1', 'L', 1, 'NEW', '', 1, 1)"
+            "INSERT INTO job (run, job, listener, configuration_id, state, reason, created, since, updated) "
+            "VALUES (1, 'J1', 'L', 1, 'NEW', '', 1, 1, 1)"
         )
     with pytest.raises(sqlite3.IntegrityError, match="FOREIGN KEY"):
         conn.execute("DELETE FROM run")

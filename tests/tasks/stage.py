@@ -1,4 +1,4 @@
-"""The organise duty on a stage: real database, file child and areas, but a batch system and a clock that tests direct."""
+"""The organise duty on a stage: all real but a batch system and a clock that tests direct."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -95,7 +95,7 @@ class Stage:
         """Write the exit record, and before it what makes the payload a success."""
         area = self.area(run, attempt)
         if good:
-            (area / "log" / "stdout").write_text(f"good {run}\n")
+            (area / "log" / "stdout").write_text("good #RUN\n")
             (area / "root" / "out").write_text("out\n")
         lines = [f"token={self.job(run)['token']}", f"code={code}", "host=node7", "boot=x", "uptime=2.0", "end", ""]
         (area / "exit").write_text("\n".join(lines))

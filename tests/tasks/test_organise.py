@@ -292,7 +292,7 @@ def test_raw_files_are_looked_for_less_and_less_often_and_not_for_ever(world: Wo
                 await stage.wait(due - stage.clock[0])
         assert delays == [2.0**n for n in range(10)] + [1024.0] * (len(delays) - 10)
         assert stage.job(RUN)["result"] == "staging"
-        assert "no raw files in 0.0416667 days" in stage.job(RUN)["reason"]
+        assert "no raw files after 1h" in stage.job(RUN)["reason"]
 
     play(world, scene)
 
