@@ -187,6 +187,8 @@ async def open_database(path: Path) -> AsyncIterator[Database]:
     """Open (make, migrate) the database for the supervisor. An unclosed one would hang the interpreter at its end."""
     import aiosqlite  # a state change on the command line does without it
 
+    # What is wrong with the file comes out here: a connection that fails on its own thread outlives the event loop.
+    connect(path, create=True).close()
     connection = aiosqlite.Connection(lambda: connect(path, create=True), iter_chunk_size=64)
     async with connection:
         yield Database(connection, path)
