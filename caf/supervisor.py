@@ -132,9 +132,14 @@ async def _house(
         await files.call("own_work", work, identity, take_over, used, timeout=QUICK)
         configuration_id = await keep(database, configuration, time.time())
         duties: tuple[Duty, ...] = ()
-        batch: Batch = LocalBatch(lambda: duties[1].wake(), clock=time.time)
+
+        def organise_soon() -> None:
+            duties[1].wake()
+
+        batch: Batch = LocalBatch(organise_soon, clock=time.time)
         children = (files, source_files, raw_files)
         house = House(configuration, configuration_id, database, identity, *children, batch, time.time)
+        house.jobs_made = organise_soon
         duties = (
             Duty("discover", lambda: house.configuration.duties.discover, discover.run_once),
             Duty("organise", lambda: house.configuration.duties.organise, organise.run_once),

@@ -187,8 +187,7 @@ async def open_database(path: Path) -> AsyncIterator[Database]:
     """Open (make, migrate) the database for the supervisor. An unclosed one would hang the interpreter at its end."""
     import aiosqlite  # a state change on the command line does without it
 
-    # What is wrong with the file comes out here: a connection that fails on its own thread outlives the event loop.
-    connect(path, create=True).close()
-    connection = aiosqlite.Connection(lambda: connect(path, create=True), iter_chunk_size=64)
-    async with connection:
+    # Opened before its thread begins: a thread that fails to open may outlive the event loop and end in a traceback.
+    opened = connect(path, create=True)
+    async with aiosqlite.Connection(lambda: opened, iter_chunk_size=64) as connection:
         yield Database(connection, path)

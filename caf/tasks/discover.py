@@ -203,6 +203,7 @@ async def _make_jobs(house: House) -> int:
     runs = [row["run"] for row in due]
     made = await house.database.call(jobs.make, house.configuration_id, new, runs, house.clock())
     house.log.info("jobs.made", jobs=made, runs=len(due))
+    house.jobs_made()
     return made
 
 

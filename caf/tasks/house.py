@@ -48,6 +48,7 @@ class House:
     raw_files: FileChild
     batch: Batch
     clock: Callable[[], float]
+    jobs_made: Callable[[], None] = lambda: None
     log: Any = field(default_factory=log.get_log)
     _parsed: dict[int, Configuration] = field(default_factory=dict)
 

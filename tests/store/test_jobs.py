@@ -125,6 +125,35 @@ def test_a_persons_word_begins_the_count_of_tries_anew(conn: sqlite3.Connection,
         assert (job(conn, 1)["tries"], job(conn, 1)["looks"]) == (0, 0)
 
 
+def test_a_word_about_a_job_that_has_moved_on_is_refused(conn: sqlite3.Connection) -> None:
+    lead_to(conn, 1, State.PREPARED)
+    before = list(conn.iterdump())
+    with pytest.raises(Refused, match="job Fit of run 1 was NEW and is PREPARED now: look again"):
+        jobs.act(conn, 1, "Fit", Word.KILL, NOW, "ann", seen=State.NEW)
+    assert list(conn.iterdump()) == before
+    assert jobs.act(conn, 1, "Fit", Word.KILL, NOW, "ann", seen=State.PREPARED)["state"] == "CANCELLED"
+
+
+@pytest.mark.parametrize(("word", "renewed"), [(Word.RESET, 1), (Word.HOLD, 0), (Word.KILL, 0)])
+@pytest.mark.parametrize("state", [State.RUNNING, State.FAILED])
+def test_what_is_asked_for_again_follows_the_configuration_in_force(
+    conn: sqlite3.Connection, state: State, word: Word, renewed: int
+) -> None:
+    row = brought_to(conn, state)
+    after = jobs.act(conn, 1, "Fit", word, NOW, "ann")
+    if after["state"] == State.CANCELLING:
+        change = Change(row["id"], State.CANCELLING, 1, State(after["next_state"]), "its end was seen")
+        jobs.apply(conn, [change], NOW)
+    assert job(conn, 1)["renew"] == renewed
+    other = rules(conn, text="two").configuration_id
+    jobs.renew(conn, [row["id"]], other)
+    found = job(conn, 1)
+    if found["state"] == State.NEW:
+        assert (found["configuration_id"], found["renew"]) == (other, 0)
+    else:
+        assert found["configuration_id"] == row["configuration_id"]
+
+
 def test_a_reset_of_a_waiting_job_points_to_start(conn: sqlite3.Connection) -> None:
     brought_to(conn, State.WAITING)
     with pytest.raises(

@@ -173,7 +173,8 @@ def test_what_goes_wrong_on_the_thread_reaches_the_caller(path: Path) -> None:
     asyncio.run(scene())
 
 
-def test_a_file_that_cannot_be_opened_ends_the_thread(tmp_path: Path) -> None:
+def test_a_file_that_cannot_be_opened_leaves_no_thread(tmp_path: Path) -> None:
+    """One that outlived the event loop would end in a traceback on the operator's screen."""
     (tmp_path / "caf.db").write_text("something else altogether")
 
     async def scene() -> None:
@@ -181,11 +182,10 @@ def test_a_file_that_cannot_be_opened_ends_the_thread(tmp_path: Path) -> None:
             raise AssertionError("it was opened")
 
     before = threading.active_count()
-    with pytest.raises(StoreError, match="is not caf's database"):
-        asyncio.run(scene())
-    for thread in threading.enumerate()[before:]:
-        thread.join(30)
-    assert threading.active_count() == before
+    for _ in range(20):
+        with pytest.raises(StoreError, match="is not caf's database"):
+            asyncio.run(scene())
+        assert threading.active_count() == before
 
 
 def test_another_process_that_writes_is_noticed(path: Path) -> None:

@@ -316,6 +316,17 @@ class TestConfiguration:
         assert rejected["instead"] == "the last good configuration"
         assert "listeners.toml:" in rejected["error"]
 
+    def test_a_file_that_is_not_even_toml_is_refused_with_its_line_at_a_first_start(self, world: World) -> None:
+        """Nor does it get what another file beside it was good for."""
+        rubbish = world.config.with_name("other.toml")
+        rubbish.write_text(world.config.read_text().replace('run_type = "scan"', "run_type = scan"))
+        for _ in range(2):
+            command = [sys.executable, "-m", "caf", "run", "--once", "--config", str(rubbish)]
+            done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+            assert done.returncode == 2
+            assert done.stderr.startswith("other.toml:16: this is not TOML")
+            world.caf("run", "--once")
+
 
 class TestLog:
     def test_a_fault_in_a_duty_shows_its_traceback_without_what_the_variables_held(self, world: World) -> None:
