@@ -388,7 +388,7 @@ class Store(RuleBasedStateMachine):
 
 TestStore = Store.TestCase
 TestStore.settings = settings(
-    max_examples=EXAMPLES or 60,
+    max_examples=EXAMPLES or 45,
     stateful_step_count=40,
     deadline=None,
     derandomize=not EXAMPLES,

@@ -1,0 +1,87 @@
+"""Old Python text made fit to be parsed: the tags of templates, and the words of Python 2.
+
+Only the text is changed, never its number of lines, so that a message names the line that a person finds.
+"""
+
+import ast
+import re
+
+from caf.legacy.values import Problem
+
+TAG = re.compile(r"#[A-Z][A-Z0-9_]*#")
+_MOST = 100  # mended lines; a file with more is something else
+_LONG = re.compile(r"(?<![\w.'\"])(0[xX][0-9a-fA-F]+|\d+)[lL]\b")
+_OCTAL = re.compile(r"(?<![\w.'\"])0(\d+)\b")
+_PREFIX = re.compile(r"\b[uU][rR](?=['\"])")
+
+
+def parse(text: str, file: str) -> tuple[ast.Module | None, list[Problem]]:
+    """Parse the text of an old file, or of a template of one; None where that is hopeless."""
+    lines = quote_tags(text.replace("\r\n", "\n").replace("\r", "\n").replace("\0", " ")).expandtabs().split("\n")
+    problems: list[Problem] = []
+    for _ in range(_MOST):
+        try:
+            return ast.parse("\n".join(lines), file), problems
+        except SyntaxError as error:
+            line = min(max(error.lineno or 1, 1), len(lines))
+            why = error.msg
+        except (ValueError, RecursionError, MemoryError) as error:
+            return None, [*problems, Problem(file, 0, f"is no Python file: {error or type(error).__name__}")]
+        if not _mended(lines, line, problems, file):
+            break
+    return None, [*problems, Problem(file, line, f"is not Python ({why}): nothing could be read of this file")]
+
+
+def _mended(lines: list[str], line: int, problems: list[Problem], file: str) -> bool:
+    """Write a line as Python 3 has it, or take it out; tell whether that changed anything."""
+    given = lines[line - 1]
+    modern = _PREFIX.sub("r", _OCTAL.sub(r"0o\1", _LONG.sub(r"\1", given)))
+    if modern != given:
+        lines[line - 1] = modern
+        return True
+    stripped = given.strip()
+    if stripped in {"", "pass"}:
+        return False
+    opens = given.rstrip().endswith(("{", "[", "(", ":"))
+    if opens and not stripped.startswith(("print", "exec", "raise", "except")):
+        return False
+    problems.append(Problem(file, line, f"is not understood and left out: {stripped[:60]}"))
+    indent = given[: len(given) - len(given.lstrip())]
+    word = "pass" if re.match(r"(print|exec|raise)\b", stripped) else ""
+    lines[line - 1] = indent + ("except Exception:" if stripped.startswith("except") else word)
+    return True
+
+
+def quote_tags(text: str) -> str:
+    """Write tags `#NAME#` that stand where a value is wanted as text: to Python they would begin a comment.
+
+    Within text they stay as they are; one that stands where no value is wanted is a comment, and no loss.
+    """
+    parts: list[str] = []
+    place, wanted = 0, False
+    while place < len(text):
+        if (literal := _LITERAL.match(text, place)) is not None:
+            parts.append(literal[0])
+            place, wanted = literal.end(), False
+            continue
+        character = text[place]
+        if character == "#":
+            tag = TAG.match(text, place)
+            end = text.find("\n", place)
+            comment = text[place : end if end >= 0 else len(text)]
+            taken = tag[0] if tag and wanted else comment
+            parts.append(f"'{taken}'" if tag and wanted else taken)
+            place, wanted = place + len(taken), False if tag and wanted else wanted
+            continue
+        if character == "\n" and not wanted:
+            wanted = False
+        elif not character.isspace():
+            wanted = character in "=([{,:+%"
+        parts.append(character)
+        place += 1
+    return "".join(parts)
+
+
+_LITERAL = re.compile(
+    r"'''(?:[^\\]|\\.)*?'''|\"\"\"(?:[^\\]|\\.)*?\"\"\"|'(?:[^'\\\n]|\\.)*'|\"(?:[^\"\\\n]|\\.)*\"", re.DOTALL
+)
