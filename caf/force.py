@@ -41,7 +41,7 @@ async def reject(house: House, complaint: str) -> None:
     known = await house.database.call(configurations.complaint)
     if known is not None and known[1] == complaint:
         return
-    house.log.error("config.rejected", error=complaint, instead="the configuration that was in force stays")
+    house.log.error("config.rejected", error=complaint, instead="the last good configuration")
     await house.database.call(configurations.complain, complaint, house.clock())
 
 
@@ -83,7 +83,7 @@ async def watch_file(house: House, duties: Iterable[Duty]) -> None:
         try:
             await reload(house)
         except CafError as error:  # the database cannot be written just now
-            house.log.error("config.rejected", error=str(error), instead="the configuration that was in force stays")
+            house.log.error("config.rejected", error=str(error), instead="the last good configuration")
             before = None
             continue
         for duty in duties:

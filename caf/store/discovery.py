@@ -20,7 +20,7 @@ from caf.store.rows import SEEN_COLUMNS, columns_of, quoted, record_from, seen_f
 from caf.store.verdicts import Page, intern, settle_on
 
 _DIFFERING = (
-    "SELECT s.run AS run, r.run AS known, r.status, r.listener, r.verdict_id, r.settled, r.first_seen, r.judged, "
+    "SELECT s.run AS run, r.run AS known, r.status, r.listener, r.needs_validation, r.verdict_id, r.settled, r.first_seen, r.judged, "
     "r.last_change, r.decided_by, "
     + ", ".join(f's."{c}" AS "read_{c}", r."{c}" AS "{c}"' for c in SEEN_COLUMNS)
     + " FROM snapshot.run s LEFT JOIN main.run r ON r.run = s.run WHERE s.run > ? AND s.run <= ? "
@@ -31,7 +31,7 @@ _DIFFERING = (
 _PAGE_END = "SELECT run FROM snapshot.run WHERE run > ? ORDER BY run LIMIT 1 OFFSET ?"
 LAST_RUN = 2**63 - 1
 _OPEN = (
-    "SELECT run, run AS known, status, listener, verdict_id, settled, first_seen, judged, last_change, decided_by, "
+    "SELECT run, run AS known, status, listener, needs_validation, verdict_id, settled, first_seen, judged, last_change, decided_by, "
     + quoted(SEEN_COLUMNS)
     + " FROM run WHERE status = 'OPEN' AND run > ? ORDER BY run LIMIT ?"
 )
