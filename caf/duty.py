@@ -56,10 +56,12 @@ class Duty:
         limit = house.configuration.duties.timeout
         error: str | None = None
         result: Any = None
+        summary: str | None = None
         await self._record(house, duties.begun, self.name, house.clock())
         try:
             with anyio.move_on_after(limit) as scope:
                 result = await self.run_once(house)
+                summary = result.summary()
             if scope.cancelled_caught:
                 error = f"was not done within {limit:g} s and was abandoned; see [duties] timeout"
         except CafError as trouble:
@@ -76,7 +78,6 @@ class Duty:
         again_in: float | None = getattr(result, "again_in", None)
         wait = back_off(self.failures, self.interval(), jitter=False) if self.failures else self.interval()
         now = house.clock()
-        summary = result.summary() if result is not None else None
         await self._record(house, duties.ended, self.name, now, now + wait, summary=summary, error=error)
         return again_in
 

@@ -19,6 +19,7 @@ EVENTS = {
     "duty.failed": "a round of a duty failed; it backs off, the others go on",
     "duty.recovered": "a duty that had failed succeeded again",
     "duty.late": "how a duty did could not be recorded in the database",
+    "discover.progress": "how far a long look at the run database is",
     "source.read": "the run database had changed and was read as a whole",
     "source.problem": "a row of the run database could not be read; the others were",
     "source.stale": "the run database has not changed for long: its copying may be dead",

@@ -12,14 +12,15 @@ import anyio
 from caf import __version__, lock, log
 from caf.batch.interface import Batch
 from caf.batch.local import LocalBatch
-from caf.config import Configuration, check_exclusive, load, parse
+from caf.config import Configuration, load, parse
 from caf.domain.errors import ConfigError, StoreError
 from caf.duty import Duty
+from caf.force import checked, keep, reject, reload, watch_file
 from caf.notify import notify, watchdog_interval
 from caf.paths import DATABASE, LOCK, state_folder
 from caf.storage.child import FileChild
 from caf.store import configurations, jobs
-from caf.store.database import Database, connect, database_id, open_database
+from caf.store.database import connect, database_id, open_database
 from caf.tasks import discover, organise
 from caf.tasks.house import CALLS, QUICK, House
 
@@ -71,18 +72,6 @@ def _last_good(config: Path, state: Path | None) -> tuple[str, str] | None:
     return last if last is not None and (sure or last[1] == str(config.absolute())) else None
 
 
-def checked(configuration: Configuration) -> Configuration:
-    """Give the configuration back if its listeners exclude each other and its batch system is one of ours."""
-    errors, _ = check_exclusive(configuration)
-    if configuration.batch.kind != "local":
-        errors.append(
-            f"{configuration.path.name}: batch.kind: {configuration.batch.kind!r} is not served yet: use local"
-        )
-    if errors:
-        raise ConfigError("\n".join(errors))
-    return configuration
-
-
 def _make_folder(folder: Path) -> None:
     try:
         if not folder.exists():
@@ -111,7 +100,9 @@ async def _in_house(
     async with _house(configuration, folder, take_over) as (house, duties):
         house.log.info("supervisor.started", version=__version__, pid=os.getpid(), database=house.database_id)
         if complaint is not None:
-            house.log.error("config.rejected", error=complaint, instead="the last good configuration")
+            await reject(house, complaint)
+        else:
+            await house.database.call(configurations.complain, None, house.clock())
         house.log.info("config.loaded", path=str(configuration.path), sha256=configuration.sha256[:12])
         if unheeded := configuration.unheeded():
             house.log.warning("config.unheeded", keys=unheeded)
@@ -129,15 +120,26 @@ async def _house(
     configuration: Configuration, folder: Path, take_over: bool
 ) -> AsyncIterator[tuple[House, tuple[Duty, ...]]]:
     """Open everything that the duties need, and close it in the opposite order."""
-    async with open_database(folder / DATABASE) as database, FileChild(CALLS) as files:
+    async with (
+        open_database(folder / DATABASE) as database,
+        FileChild(CALLS) as files,
+        FileChild(CALLS) as source_files,
+        FileChild(CALLS) as raw_files,
+    ):
         identity = await database.call(database_id)
         work = str(configuration.caf.work)
         used = await database.call(jobs.any_attempt)
         await files.call("own_work", work, identity, take_over, used, timeout=QUICK)
-        configuration_id = await _keep(database, configuration)
+        configuration_id = await keep(database, configuration, time.time())
         duties: tuple[Duty, ...] = ()
-        batch: Batch = LocalBatch(lambda: duties[1].wake(), clock=time.time)
-        house = House(configuration, configuration_id, database, identity, files, batch, time.time)
+
+        def organise_soon() -> None:
+            duties[1].wake()
+
+        batch: Batch = LocalBatch(organise_soon, clock=time.time)
+        children = (files, source_files, raw_files)
+        house = House(configuration, configuration_id, database, identity, *children, batch, time.time)
+        house.jobs_made = organise_soon
         duties = (
             Duty("discover", lambda: house.configuration.duties.discover, discover.run_once),
             Duty("organise", lambda: house.configuration.duties.organise, organise.run_once),
@@ -148,11 +150,6 @@ async def _house(
             await batch.close()
 
 
-async def _keep(database: Database, configuration: Configuration) -> int:
-    text, sha256, path = configuration.text, configuration.sha256, str(configuration.path)
-    return await database.call(configurations.keep, text, sha256, path, time.time())
-
-
 async def _serve(house: House, duties: tuple[Duty, ...], signals: AsyncIterator[signal.Signals]) -> None:
     """Keep all duties going until a signal ends it; then let the rounds under way finish."""
     stopping = anyio.Event()
@@ -161,6 +158,7 @@ async def _serve(house: House, duties: tuple[Duty, ...], signals: AsyncIterator[
             for duty in duties:
                 rounds.start_soon(duty.keep, house, stopping)
             group.start_soon(_watch_database, house, duties)
+            group.start_soon(watch_file, house, duties)
             group.start_soon(_watch_self, house)
             group.start_soon(_heed, signals, house, duties, stopping, rounds.cancel_scope)
             house.log.info("supervisor.ready")
@@ -178,7 +176,7 @@ async def _heed(
     """TERM and INT end the supervisor in order, a second one at once; HUP has listeners.toml read again."""
     async for number in signals:
         if number == signal.SIGHUP:
-            await _reload(house)
+            await reload(house)
         elif stopping.is_set():
             rounds.cancel()
         else:
@@ -190,24 +188,8 @@ async def _heed(
             duty.wake()
 
 
-async def _reload(house: House) -> None:
-    """Put a changed listeners.toml into force, or say why the old one stays."""
-    old = house.configuration
-    try:
-        new = checked(load(old.path))
-        for place in ("state", "work"):
-            if getattr(new.caf, place) != getattr(old.caf, place):
-                raise ConfigError(f"{old.path.name}: caf.{place}: is changed by a restart only")
-        house.configuration_id = await _keep(house.database, new)
-    except ConfigError as error:
-        house.log.error("config.rejected", error=str(error), instead="the configuration in force")
-        return
-    house.configuration = new
-    house.log.info("config.loaded", path=str(new.path), sha256=new.sha256[:12])
-
-
 async def _watch_database(house: House, duties: tuple[Duty, ...]) -> None:
-    """Wake the organise duty when a command wrote to the database; that it is busy just now is no news."""
+    """Wake the duties when a command wrote to the database; that it is busy just now is no news."""
     before = await _data_version(house)
     while True:
         await anyio.sleep(NOTICE)
@@ -215,7 +197,8 @@ async def _watch_database(house: House, duties: tuple[Duty, ...]) -> None:
         if version is not None and version != before:
             before = version
             house.log.debug("database.changed")
-            duties[1].wake()
+            for duty in duties:
+                duty.wake()
 
 
 async def _data_version(house: House) -> int | None:

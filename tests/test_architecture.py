@@ -26,7 +26,8 @@ LEVELS = (
     {"config", "store", "sources", "batch", "storage", "quota", "paths", "lock", "log", "notify", "shipped"},
     {"tasks"},
     {"duty", "report"},
-    {"supervisor", "demo"},
+    {"force"},
+    {"supervisor", "demo", "legacy"},
     {"cli"},
     {"__main__"},
 )
@@ -38,7 +39,7 @@ OUTSIDE = {  # who may import what from outside
     "typer": {"cli"},
     "aiosqlite": {"store"},
     "structlog": {"log"},
-    "anyio": {"supervisor", "duty", "tasks"},
+    "anyio": {"supervisor", "force", "duty", "tasks"},
 }
 
 

@@ -113,7 +113,8 @@ def _status() -> int:
         try:
             application(sys.argv[1:])(prog_name="caf")
         finally:
-            sys.stdout.flush()
+            if sys.stdout is not None:  # closed by `>&-`
+                sys.stdout.flush()
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else (ATTENTION if end.code else DONE)
     except KeyboardInterrupt:

@@ -106,7 +106,10 @@ class Configuration:
         return [
             dotted(key)
             for key in unheeded(
-                {name: getattr(self, name) for name in ("caf", "duties", "batch", "quota", "mail", "report", "credentials")},
+                {
+                    name: getattr(self, name)
+                    for name in ("caf", "duties", "batch", "quota", "mail", "report", "credentials")
+                },
                 self.listeners,
                 self.jobs,
             )

@@ -54,6 +54,10 @@ class Limits:
     submit_grace: float = 600.0
 
 
+NOT_YET = "but its exit record is not there yet"
+"""How the reason of that one doubt ends which `record_grace` settles."""
+
+
 class Step(StrEnum):
     """What the organise duty does next about an attempt."""
 
@@ -86,7 +90,8 @@ def follow(
 ) -> Decision:
     """Decide about an attempt in SUBMITTING, PENDING, RUNNING or CANCELLING.
 
-    `asked` is when its token was stored, `doubted` since when its fate has been in doubt.
+    `asked` is when its token was stored, `doubted` since when it is known to have ended, as
+    far as the batch system saw, without an exit record.
     """
     if not records.readable:
         return Decision(Step.DOUBT, "its working area cannot be read")
@@ -131,7 +136,7 @@ def _ended(
     if not records.claim:
         return Decision(Step.REVOKE, f"{said}, and its payload never began", result=sighting.result or Result.NODE)
     if doubted is None or now - doubted < limits.record_grace:
-        return Decision(Step.DOUBT, f"{said}, but its exit record is not there yet")
+        return Decision(Step.DOUBT, f"{said}, {NOT_YET}")
     missing = "start" if records.started is None else "exit"
     return _over(state, f"{said}, and its {missing} record never came", sighting.result or Result.NODE)
 

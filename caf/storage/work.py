@@ -55,3 +55,25 @@ def _mark(work: str, database_id: str) -> None:
         os.rename(fresh, path)
     except OSError as error:
         raise storage_error("write", path, error) from error
+
+
+def stamp(path: str) -> list[int] | None:
+    """Say what tells one state of a file from another: device, inode, size, time (ns). None if it is not there."""
+    try:
+        status = os.stat(path)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise storage_error("look at", path, error) from error
+    return [status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns]
+
+
+def read_text(path: str) -> str:
+    """Read a small text file in UTF-8, with or without a byte-order mark."""
+    try:
+        with open(path, encoding="utf-8-sig", newline="") as file:
+            return file.read()
+    except UnicodeDecodeError as error:
+        raise StorageError(f"{path}: is not text in UTF-8: {error.reason}: save it as UTF-8") from error
+    except OSError as error:
+        raise storage_error("read", path, error) from error

@@ -1,5 +1,6 @@
 """Each listeners.toml that was ever in force."""
 
+import json
 import sqlite3
 
 from caf.store.database import transaction
@@ -26,3 +27,23 @@ def last_good(conn: sqlite3.Connection) -> tuple[str, str] | None:
     """Give text and path of the configuration that was in force last; None on a first start."""
     row = conn.execute("SELECT text, path FROM configuration ORDER BY last_used DESC, id DESC LIMIT 1").fetchone()
     return (row["text"], row["path"]) if row else None
+
+
+COMPLAINT = "configuration_complaint"
+
+
+def complain(conn: sqlite3.Connection, complaint: str | None, now: float) -> None:
+    """Keep why the file is not in force, and since when; None: it is."""
+    with transaction(conn):
+        conn.execute("DELETE FROM meta WHERE name = ?", (COMPLAINT,))
+        if complaint is not None:
+            conn.execute("INSERT INTO meta VALUES (?, ?)", (COMPLAINT, json.dumps({"at": now, "why": complaint})))
+
+
+def complaint(conn: sqlite3.Connection) -> tuple[float, str] | None:
+    """Give since when and why the file is not in force; None if it is."""
+    row = conn.execute("SELECT value FROM meta WHERE name = ?", (COMPLAINT,)).fetchone()
+    if row is None:
+        return None
+    found = json.loads(row[0])
+    return float(found["at"]), str(found["why"])

@@ -6,43 +6,32 @@ only runs that differ are looked at one by one. A crash between two pages costs 
 
 import json
 import sqlite3
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
 from typing import Any
 
-from caf.domain.discovery import Moments, Rules, Seen, Standing, merge, reconsider, standing_after
-from caf.domain.matching import Status, Verdict
+from caf.domain.discovery import Moments, Rules, merge, reconsider
+from caf.domain.matching import Status
 from caf.domain.runs import SECOND, Correction, Record
-from caf.store.audit import note
+from caf.store import newcomers
 from caf.store.database import transaction
+from caf.store.keys import Decide
 from caf.store.rows import SEEN_COLUMNS, columns_of, quoted, record_from, seen_from
-
-DUTY = "discover"
-
-
-@dataclass(slots=True)
-class Page:
-    """What one page did; `last` is the last run that it held, None when there are no more."""
-
-    last: int | None = None
-    new: int = 0
-    changed: int = 0
-    became: Counter[str] = field(default_factory=Counter)
-    notable: list[tuple[int, str, str | None]] = field(default_factory=list)
-
+from caf.store.verdicts import Page, intern, settle_on
 
 _DIFFERING = (
-    "SELECT s.run AS run, r.run AS known, r.status, r.listener, r.verdict_id, r.settled, r.first_seen, r.judged, "
+    "SELECT s.run AS run, r.run AS known, r.status, r.listener, r.needs_validation, r.verdict_id, r.settled, r.first_seen, r.judged, "
     "r.last_change, r.decided_by, "
     + ", ".join(f's."{c}" AS "read_{c}", r."{c}" AS "{c}"' for c in SEEN_COLUMNS)
-    + " FROM snapshot.run s LEFT JOIN main.run r ON r.run = s.run WHERE s.run > ? AND (r.run IS NULL OR "
+    + " FROM snapshot.run s LEFT JOIN main.run r ON r.run = s.run WHERE s.run > ? AND s.run <= ? "
+    "AND s.run NOT IN (SELECT run FROM temp.taken) AND (r.run IS NULL OR "
     + " OR ".join(f'(s."{c}" IS NOT NULL AND s."{c}" IS NOT r."{c}")' for c in SEEN_COLUMNS if c != "notes")
-    + " OR s.notes IS NOT r.notes) ORDER BY s.run LIMIT ?"
+    + " OR s.notes IS NOT r.notes) ORDER BY s.run"
 )
+_PAGE_END = "SELECT run FROM snapshot.run WHERE run > ? ORDER BY run LIMIT 1 OFFSET ?"
+LAST_RUN = 2**63 - 1
 _OPEN = (
-    "SELECT run, run AS known, status, listener, verdict_id, settled, first_seen, judged, last_change, decided_by, "
+    "SELECT run, run AS known, status, listener, needs_validation, verdict_id, settled, first_seen, judged, last_change, decided_by, "
     + quoted(SEEN_COLUMNS)
     + " FROM run WHERE status = 'OPEN' AND run > ? ORDER BY run LIMIT ?"
 )
@@ -61,24 +50,62 @@ def detach(conn: sqlite3.Connection) -> None:
         conn.execute("DETACH snapshot")
 
 
-def absorb(conn: sqlite3.Connection, rules: Rules, after: int, limit: int, now: float, replica_time: int) -> Page:
-    """Take over the next `limit` runs beyond run `after` that differ from what is known, and judge them."""
+def absorb(
+    conn: sqlite3.Connection,
+    rules: Rules,
+    after: int,
+    limit: int,
+    now: float,
+    replica_time: int,
+    bulk: newcomers.Bulk | None = None,
+) -> Page:
+    """Take over what differs in the snapshot's next `limit` runs beyond run `after`, and judge it.
+
+    `bulk` carries what the pages of one round learn about newcomers from one to the next.
+    """
     page = Page()
-    with transaction(conn):
-        rows = conn.execute(_DIFFERING, (after, limit)).fetchall()
-        for row in rows:
-            read = seen_from(row, "read_")
-            if row["known"] is None:
-                seen, changed = read, False
-            else:
-                known = seen_from(row)
-                seen = merge(known, read)
-                changed = columns_of(seen) != columns_of(known)
-                if not changed:
-                    continue
-            _settle_on(conn, row, seen, rules, now, replica_time, page, changed=changed)
-        page.last = rows[-1]["run"] if len(rows) == limit else None
+    bulk = newcomers.Bulk() if bulk is None else bulk
+    try:
+        with transaction(conn):
+            end = conn.execute(_PAGE_END, (after, limit - 1)).fetchone()
+            bounds = (after, end[0] if end else LAST_RUN)
+            decide = _decider(conn, rules, now, replica_time)
+            horizon = min(int(now * SECOND), replica_time) - rules.settle
+            taken = newcomers.take_over(conn, bulk, rules, bounds, now, horizon, decide)
+            page.new, page.became, page.notable = taken.new, taken.became, taken.notable
+            for row in conn.execute(_DIFFERING, bounds).fetchall():
+                _look_at(conn, row, rules, now, replica_time, page)
+            page.last = end[0] if end else None
+    except BaseException:
+        bulk.memo.clear()  # it names verdicts that were never kept
+        raise
     return page
+
+
+def _look_at(
+    conn: sqlite3.Connection, row: sqlite3.Row, rules: Rules, now: float, replica_time: int, page: Page
+) -> None:
+    """Judge one run that is new or differs, by its own record."""
+    seen, changed = seen_from(row, "read_"), False
+    if row["known"] is not None:
+        known = seen_from(row)
+        seen = merge(known, seen)
+        changed = columns_of(seen) != columns_of(known)
+        if not changed:
+            return
+    settle_on(conn, row, seen, rules, now, replica_time, page, changed=changed)
+
+
+def _decider(conn: sqlite3.Connection, rules: Rules, now: float, replica_time: int) -> Decide:
+    """Judge a newcomer of the snapshot by the domain's rules, on behalf of all that are like it."""
+    moments = Moments(int(now * SECOND), replica_time, int(now * SECOND), None)
+
+    def decide(run: int) -> tuple[int, Status, str | None]:
+        row = conn.execute("SELECT * FROM snapshot.run WHERE run = ?", (run,)).fetchone()
+        _, verdict = reconsider(seen_from(row), rules, moments)
+        return intern(conn, rules.configuration_id, verdict), verdict.status, verdict.listener
+
+    return decide
 
 
 def look_again(conn: sqlite3.Connection, rules: Rules, after: int, limit: int, now: float, replica_time: int) -> Page:
@@ -87,104 +114,9 @@ def look_again(conn: sqlite3.Connection, rules: Rules, after: int, limit: int, n
     with transaction(conn):
         rows = conn.execute(_OPEN, (after, limit)).fetchall()
         for row in rows:
-            _settle_on(conn, row, seen_from(row), rules, now, replica_time, page, changed=False)
+            settle_on(conn, row, seen_from(row), rules, now, replica_time, page, changed=False)
         page.last = rows[-1]["run"] if len(rows) == limit else None
     return page
-
-
-def _settle_on(
-    conn: sqlite3.Connection,
-    row: sqlite3.Row,
-    seen: Seen,
-    rules: Rules,
-    now: float,
-    replica_time: int,
-    page: Page,
-    *,
-    changed: bool,
-) -> None:
-    """Judge one run and write what follows."""
-    now_ns = int(now * SECOND)
-    known = row["known"] is not None
-    last_change = now_ns if changed else row["last_change"]
-    first_seen = int(row["first_seen"] * SECOND) if known else now_ns
-    record, verdict = reconsider(seen, rules, Moments(now_ns, replica_time, first_seen, last_change))
-    verdict_id = _intern(conn, rules.configuration_id, verdict)
-    if known and not changed and verdict_id == row["verdict_id"] and record.settled == bool(row["settled"]):
-        return
-    before = Standing(Status(row["status"]), row["listener"], row["decided_by"] is not None) if known else None
-    after = standing_after(before, verdict)
-    run = row["run"]
-    values = columns_of(seen)
-    needs_validation = verdict.needs_validation if after.status is Status.ACCEPTED else None
-    if after.by_person and after.status is Status.ACCEPTED:
-        needs_validation = bool(conn.execute("SELECT needs_validation FROM run WHERE run = ?", (run,)).fetchone()[0])
-    standing = (after.status, after.listener, needs_validation, verdict_id, record.settled, now, last_change)
-    if before is None:
-        _insert(conn, run, values, standing, now)
-        page.new += 1
-    else:
-        if before.status is not Status.OPEN:
-            _keep_former(conn, row, verdict_id, now)
-        _update(conn, run, values, standing)
-        page.changed += changed
-    if before is None or (before.status, before.listener) != (after.status, after.listener):
-        page.became[after.status] += 1
-        page.notable.append((run, after.status, after.listener))
-        _consequences(conn, run, before, after, now)
-
-
-def _insert(conn: sqlite3.Connection, run: int, values: Sequence[Any], standing: Sequence[Any], now: float) -> None:
-    columns = ("run", *SEEN_COLUMNS, *_STANDING, "first_seen")
-    marks = ", ".join("?" * len(columns))
-    conn.execute(f"INSERT INTO run ({quoted(columns)}) VALUES ({marks})", (run, *values, *standing, now))
-
-
-def _update(conn: sqlite3.Connection, run: int, values: Sequence[Any], standing: Sequence[Any]) -> None:
-    sets = ", ".join(f'"{column}" = ?' for column in (*SEEN_COLUMNS, *_STANDING))
-    clear_due = ", jobs_due = 0" if standing[0] is not Status.ACCEPTED else ""
-    conn.execute(f"UPDATE run SET {sets}{clear_due} WHERE run = ?", (*values, *standing, run))
-
-
-_STANDING = ("status", "listener", "needs_validation", "verdict_id", "settled", "judged", "last_change")
-
-
-def _keep_former(conn: sqlite3.Connection, row: sqlite3.Row, verdict_id: int, now: float) -> None:
-    """Keep the verdict that a run had, with what had been seen then."""
-    seen = {column: row[column] for column in SEEN_COLUMNS}
-    why = "its record changed" if verdict_id == row["verdict_id"] else "its record changed and was judged again"
-    conn.execute(
-        "INSERT INTO former_verdict (run, judged, replaced, verdict_id, settled, seen, why) VALUES (?,?,?,?,?,?,?)",
-        (row["run"], row["judged"], now, row["verdict_id"], row["settled"], json.dumps(seen), why),
-    )
-
-
-def _consequences(conn: sqlite3.Connection, run: int, before: Standing | None, after: Standing, now: float) -> None:
-    """Ask for jobs of a newly accepted run; show one whose jobs no longer agree with its verdict."""
-    listeners = {row[0] for row in conn.execute("SELECT listener FROM job WHERE run = ?", (run,))}
-    if after.status is Status.ACCEPTED and not listeners:
-        conn.execute("UPDATE run SET jobs_due = 1 WHERE run = ?", (run,))
-    disputed = bool(listeners) and after.status is not Status.OPEN and listeners != {after.listener}
-    conn.execute("UPDATE run SET disputed = ? WHERE run = ?", (disputed, run))
-    if before is not None and before.status is not Status.OPEN:
-        why = "its record changed after its verdict"
-        if disputed:
-            why += "; the jobs that it has are left as they are: a person decides"
-        note(conn, now, DUTY, run=run, was=before.status, became=after.status, why=why)
-
-
-def _intern(conn: sqlite3.Connection, configuration_id: int, verdict: Verdict) -> int:
-    """Give the id of a verdict's one row."""
-    key = (configuration_id, verdict.answers)
-    select = "SELECT id FROM verdict WHERE configuration_id = ? AND answers = ?"
-    row = conn.execute(select, key).fetchone()
-    if row is None:
-        conn.execute(
-            "INSERT INTO verdict (configuration_id, status, listener, needs_validation, answers) VALUES (?,?,?,?,?)",
-            (configuration_id, verdict.status, verdict.listener, verdict.needs_validation, verdict.answers),
-        )
-        row = conn.execute(select, key).fetchone()
-    return int(row[0])
 
 
 def source_row(conn: sqlite3.Connection) -> dict[str, Any] | None:
@@ -201,16 +133,17 @@ def keep_source(
     marks: Any,
     folders: Iterable[str],
     replica_time: int,
+    stale: float,
     now: float,
 ) -> None:
     """Remember that the source has been absorbed as a whole, and what it looked like."""
     with transaction(conn):
         conn.execute(
-            "INSERT INTO source (id, identity, marks, folders, replica_time, looked, changed) "
+            "INSERT INTO source (id, identity, marks, folders, replica_time, looked, stale) "
             "VALUES (1, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET identity = excluded.identity, "
             "marks = excluded.marks, folders = excluded.folders, replica_time = excluded.replica_time, "
-            "looked = excluded.looked, changed = excluded.changed",
-            (json.dumps(identity), json.dumps(marks), json.dumps(sorted(folders)), replica_time, now, now),
+            "looked = excluded.looked, stale = excluded.stale",
+            (json.dumps(identity), json.dumps(marks), json.dumps(sorted(folders)), replica_time, now, stale),
         )
 
 

@@ -23,15 +23,22 @@ def ended(
     with transaction(conn):
         if error is None:
             conn.execute(
-                "UPDATE duty SET succeeded = ?, error = NULL, failures = 0, next = ?, "
+                "UPDATE duty SET succeeded = ?, error = NULL, failures = 0, next = ?, progress = NULL, "
                 "summary = coalesce(?, summary) WHERE name = ?",
                 (now, next_at, summary, name),
             )
         else:
             conn.execute(
-                "UPDATE duty SET failed = ?, error = ?, failures = failures + 1, next = ? WHERE name = ?",
+                "UPDATE duty SET failed = ?, error = ?, failures = failures + 1, next = ?, progress = NULL "
+                "WHERE name = ?",
                 (now, error, next_at, name),
             )
+
+
+def progressed(conn: sqlite3.Connection, name: str, progress: str) -> None:
+    """Record how far a long round of a duty is."""
+    with transaction(conn):
+        conn.execute("UPDATE duty SET progress = ? WHERE name = ?", (progress, name))
 
 
 def all_duties(conn: sqlite3.Connection) -> list[dict[str, Any]]:

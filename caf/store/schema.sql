@@ -236,6 +236,7 @@ CREATE TABLE duty (
     error TEXT,                        -- of the last round, if that failed
     failures INTEGER NOT NULL DEFAULT 0,  -- one after another
     next REAL,
+    progress TEXT,                     -- how far a long round is
     summary TEXT                       -- of the last round that did something
 ) WITHOUT ROWID;
 
@@ -247,5 +248,5 @@ CREATE TABLE source (
     folders TEXT NOT NULL,             -- JSON: every folder that was ever there
     replica_time INTEGER NOT NULL,     -- ns; when the oldest of the files was last written
     looked REAL NOT NULL,
-    changed REAL NOT NULL
+    stale REAL NOT NULL                -- s; standing still for longer is an alarm
 );

@@ -3,6 +3,7 @@
 import os
 from collections import Counter
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,13 @@ from caf.domain.discovery import Rules
 from caf.domain.errors import SourceError
 from caf.domain.matching import Status
 from caf.domain.runs import SECOND
-from caf.store import discovery, jobs
+from caf.store import discovery, duties, jobs
+from caf.store.newcomers import Bulk
 from caf.store.rows import record_from
 from caf.tasks.house import QUICK, House
 
-PAGE = 2000  # runs in one transaction
+PAGE = 10_000  # runs in one transaction
+TELL = 2.0  # s between two words on how far a long look is
 LOUD = 100  # verdicts of one page that are logged one by one; beyond it only those that lead to something
 EVENTS = {
     Status.OPEN: "run.open",
@@ -73,7 +76,7 @@ async def _read(house: House, found: Discovered) -> None:
     source = house.configuration.source
     before = await house.database.call(discovery.source_row)
     paths = await _paths(house, source)
-    marks = await house.files.call("marks", paths, timeout=QUICK)
+    marks = await house.source_files.call("marks", paths, timeout=QUICK)
     identity = _identity(source)
     same = before is not None and before["identity"] == identity
     if same and before is not None and before["marks"] == marks:
@@ -82,7 +85,7 @@ async def _read(house: House, found: Discovered) -> None:
     _remove(snapshot)
     try:
         result = await _snapshot(house, source, paths, str(snapshot))
-        after = await house.files.call("marks", paths, timeout=QUICK)
+        after = await house.source_files.call("marks", paths, timeout=QUICK)
         if after != marks:
             raise SourceError("the run database changed while it was read: it is read again in the next round")
         folders = set(result.get("folders", {}))
@@ -93,13 +96,13 @@ async def _read(house: House, found: Discovered) -> None:
                 "back; a replica that was copied without it must be copied again"
             )
         replica_time = min(mark[4] for mark in marks)
-        await house.database.call(discovery.attach, str(snapshot))
+        total = await house.database.call(discovery.attach, str(snapshot))
         try:
-            await _pages(house, found, discovery.absorb, replica_time)
+            await _pages(house, found, partial(discovery.absorb, bulk=Bulk()), replica_time, total)
         finally:
             await house.database.call(discovery.detach)
         now = house.clock()
-        await house.database.call(discovery.keep_source, identity, marks, folders, replica_time, now)
+        await house.database.call(discovery.keep_source, identity, marks, folders, replica_time, source.stale, now)
     finally:
         _remove(snapshot)
     found.read = True
@@ -116,7 +119,7 @@ def _remove(snapshot: Path) -> None:
 async def _paths(house: House, source: CoolSource | TableSource) -> list[str]:
     if isinstance(source, TableSource):
         return [str(source.path)]
-    paths: list[str] = await house.files.call("expand", list(source.replicas), timeout=QUICK)
+    paths: list[str] = await house.source_files.call("expand", list(source.replicas), timeout=QUICK)
     return paths
 
 
@@ -126,7 +129,7 @@ async def _snapshot(house: House, source: CoolSource | TableSource, paths: list[
     common: dict[str, Any] = {"first_run": source.first_run, "into": into}
     result: dict[str, Any]
     if isinstance(source, TableSource):
-        result = await house.files.call("read_table", timeout=timeout, path=paths[0], **common)
+        result = await house.source_files.call("read_table", timeout=timeout, path=paths[0], **common)
     else:
         attributes = {name: table.model_dump(mode="json") for name, table in source.attributes.items()}
         arguments = {
@@ -136,12 +139,13 @@ async def _snapshot(house: House, source: CoolSource | TableSource, paths: list[
             "busy_timeout": source.busy_timeout,
             **common,
         }
-        result = await house.files.call("read_cool", timeout=timeout, **arguments)
+        result = await house.source_files.call("read_cool", timeout=timeout, **arguments)
     return result
 
 
-async def _pages(house: House, found: Discovered, step: Any, replica_time: int) -> None:
+async def _pages(house: House, found: Discovered, step: Any, replica_time: int, total: int = 0) -> None:
     """Work through all pages of one step; each is a transaction, so that nothing is lost between two of them."""
+    told, done = house.clock(), 0
     configuration = house.configuration
     rules = Rules(
         house.configuration_id,
@@ -162,6 +166,11 @@ async def _pages(house: House, found: Discovered, step: Any, replica_time: int) 
                 continue
             house.log.info(EVENTS[Status(status)], run=run, **({"listener": listener} if listener else {}))
         after = page.last
+        done += PAGE
+        if after is not None and total and house.clock() - told >= TELL:
+            told = house.clock()
+            house.log.info("discover.progress", runs=done, of=total)
+            await house.database.call(duties.progressed, "discover", f"{done:,} of {total:,} runs looked at")
 
 
 def _watch_age(house: House, found: Discovered, replica_time: int) -> None:
@@ -194,6 +203,7 @@ async def _make_jobs(house: House) -> int:
     runs = [row["run"] for row in due]
     made = await house.database.call(jobs.make, house.configuration_id, new, runs, house.clock())
     house.log.info("jobs.made", jobs=made, runs=len(due))
+    house.jobs_made()
     return made
 
 

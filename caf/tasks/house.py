@@ -1,4 +1,7 @@
-"""What every duty works with: the configuration in force, the database, the file child, the batch system, a clock."""
+"""What every duty works with: the configuration in force, the database, file children, the batch system, a clock.
+
+There is a file child for each place that may hang by itself, so that a dead mount holds up only who needs it.
+"""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -16,6 +19,8 @@ CALLS = {
     "prepare": "caf.storage.area:prepare",
     "write_script": "caf.storage.area:write_script",
     "own_work": "caf.storage.work:own_work",
+    "read_text": "caf.storage.work:read_text",
+    "stamp": "caf.storage.work:stamp",
     "read_records": "caf.storage.records:read_records",
     "revoke": "caf.storage.records:revoke",
     "find_raw": "caf.storage.raw:find_raw",
@@ -38,15 +43,20 @@ class House:
     configuration_id: int
     database: Database
     database_id: str
-    files: FileChild
+    files: FileChild  # for working areas
+    source_files: FileChild  # for the run database, and listeners.toml
+    raw_files: FileChild
     batch: Batch
     clock: Callable[[], float]
+    jobs_made: Callable[[], None] = lambda: None
     log: Any = field(default_factory=log.get_log)
     _parsed: dict[int, Configuration] = field(default_factory=dict)
 
-    async def each(self, name: str, arguments: Iterable[Sequence[Any]], *, timeout: float = QUICK) -> list[Any]:
-        """Have the file child do the same for many; where it failed, the error stands in the list."""
-        return await self.files.many([(name, given) for given in arguments], timeout=timeout)
+    async def each(
+        self, name: str, arguments: Iterable[Sequence[Any]], *, timeout: float = QUICK, files: FileChild | None = None
+    ) -> list[Any]:
+        """Have a file child do the same for many; where it failed, the error stands in the list."""
+        return await (files or self.files).many([(name, given) for given in arguments], timeout=timeout)
 
     async def configuration_of(self, configuration_id: int) -> Configuration:
         """Give a configuration that is, or once was, in force: a job finishes under the one it was made with."""

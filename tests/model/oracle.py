@@ -47,6 +47,7 @@ class Run:
     configuration: int = 0
     jobs_due: bool = False
     former: int = 0
+    too_few: bool = False  # its jobs went ahead before a person had to validate it
 
     def read(self, row: Mapping[str, Any]) -> bool:
         """Take over a reading; tells whether anything is new in it."""

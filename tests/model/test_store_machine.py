@@ -158,10 +158,14 @@ class Store(RuleBasedStateMachine):
             self._judge(number, run, replica)
 
     def _judge(self, number: int, run: Run, replica: int) -> None:
-        before = (run.status, run.listener)
+        before, validated = (run.status, run.listener), run.needs_validation is False
         run.judge(self.configuration, self.now, replica)
         self.verdicts.add((self.ids[self.configuration], run.answers))
         has_jobs = any(key[0] == number for key in self.jobs)
+        if before != (run.status, run.listener):
+            run.too_few = False
+        elif has_jobs and validated and run.needs_validation:
+            run.too_few = True
         if run.status != "ACCEPTED":
             run.jobs_due = False
         elif before != (run.status, run.listener) and not has_jobs:
@@ -329,7 +333,8 @@ class Store(RuleBasedStateMachine):
             assert verdict["configuration_id"] == self.ids[run.configuration]
             assert (row["jobs_due"], former[number]) == (run.jobs_due, run.former)
             taken = {job.listener for key, job in self.jobs.items() if key[0] == number}
-            assert row["disputed"] == (bool(taken) and run.status != "OPEN" and taken != {run.listener})
+            elsewhere = bool(taken) and run.status != "OPEN" and taken != {run.listener}
+            assert row["disputed"] == (elsewhere or run.too_few)
 
     @invariant()
     def verdicts_are_interned(self) -> None:

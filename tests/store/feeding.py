@@ -12,7 +12,7 @@ from caf.domain.matching import Condition, Listener, Operator
 from caf.domain.runs import SECOND
 from caf.sources import snapshot
 from caf.store import configurations, discovery, jobs
-from caf.store.discovery import Page
+from caf.store.verdicts import Page
 from caf.store.jobs import Change, NewJob
 
 DAY = 86_400.0

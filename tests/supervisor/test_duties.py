@@ -71,7 +71,8 @@ async def house_of(world: World, timeout: str = "300ms") -> AsyncIterator[House]
     log.configure()
     async with open_database(world.folder / "caf.db") as database:
         batch = LocalBatch(lambda: None, clock=time.time)
-        yield House(load(world.config), 1, database, "0123abcd", FileChild({}), batch, time.time)
+        files = FileChild({})
+        yield House(load(world.config), 1, database, "0123abcd", files, files, files, batch, time.time)
 
 
 async def rows(house: House) -> dict[str, dict[str, Any]]:

@@ -114,7 +114,7 @@ async def on_stage(world: World) -> AsyncIterator[Stage]:
         number = await database.call(
             configurations.keep, configuration.text, configuration.sha256, str(configuration.path), NOW
         )
-        house = House(configuration, number, database, identity, files, batch, lambda: clock[0])
+        house = House(configuration, number, database, identity, files, files, files, batch, lambda: clock[0])
         yield Stage(world, house, batch, clock)
 
 

@@ -12,7 +12,6 @@ from caf.sources.cool.versions import Version
 RUN_BITS = 32
 MAX_LUMI_BLOCK = 999_999  # more is garbage: a run of a week at one lumi block a second has fewer
 _FIRST_KEY = f"(m.run << {RUN_BITS})"
-_PAST_KEYS = f"((m.run + 1) << {RUN_BITS})"
 _LAST_LUMI_KEY = f"({_FIRST_KEY} + {MAX_LUMI_BLOCK})"
 
 
@@ -104,8 +103,24 @@ class Attached:
 
         Without a channel, the lowest channel that has one.
         """
-        own = self._own(channel)
-        return self.join(f"{self._key(self.alias)} = coalesce({own}, {self._covering(_FIRST_KEY, channel)})")
+        table = f"m_{self.alias}"
+        covering = self._covering(_FIRST_KEY, channel)  # asked only of runs without a record of their own
+        return f"LEFT JOIN temp.{table} {table} ON {table}.run = m.run\n" + self.join(
+            f"{self._key(self.alias)} = coalesce({table}.record, {covering})"
+        )
+
+    def map_own(self, channel: int | None) -> list[str]:
+        """Return statements that map each run to the first record that begins in it; see `join_of_run`."""
+        table = f"m_{self.alias}"
+        wanted = "1 = 1" if channel is None else f"i.CHANNEL_ID = {channel}"
+        source, condition = self._rows("i", wanted)
+        channels = f"i.CHANNEL_ID IN (SELECT CHANNEL_ID FROM {quoted(self.folder.channel_table, self.schema)})"
+        return [
+            f"CREATE TABLE temp.{table} (run INTEGER PRIMARY KEY, record INTEGER)",
+            f"""INSERT INTO temp.{table} (run, record) SELECT i.IOV_SINCE >> {RUN_BITS}, {self._key("i")}
+                FROM {source} i WHERE {condition} AND {channels}
+                ORDER BY i.CHANNEL_ID, i.IOV_SINCE ON CONFLICT (run) DO NOTHING""",
+        ]
 
     def join_at(self, time: str, channel: int | None) -> str:
         """Join the record whose [since, until) holds the time (SQL of ns)."""
@@ -126,10 +141,6 @@ class Attached:
         table = quoted(self.folder.iov2tag_table, self.schema)
         return table, f"{condition} AND {alias}.TAG_ID = {self.version.tag_id}"
 
-    def _own(self, channel: int | None) -> str:
-        """Return the query of the first record that begins in the run."""
-        return self._by_channel(channel, self._first_own)
-
     def _covering(self, key: str, channel: int | None) -> str:
         """Return the query of the record whose [since, until) holds the key."""
         return self._by_channel(channel, lambda of: self._last_if_covering(of, key))
@@ -140,11 +151,6 @@ class Attached:
             return f"({record(str(channel))})"
         channels, query = quoted(self.folder.channel_table, self.schema), record("c.CHANNEL_ID")
         return f"(SELECT ({query}) FROM {channels} c WHERE ({query}) IS NOT NULL ORDER BY c.CHANNEL_ID LIMIT 1)"
-
-    def _first_own(self, channel: str) -> str:
-        within = f"i.CHANNEL_ID = {channel} AND i.IOV_SINCE >= {_FIRST_KEY} AND i.IOV_SINCE < {_PAST_KEYS}"
-        source, condition = self._rows("i", within)
-        return f"SELECT {self._key('i')} FROM {source} i WHERE {condition} ORDER BY i.IOV_SINCE LIMIT 1"
 
     def _last_if_covering(self, channel: str, key: str) -> str:
         # Intervals of one channel never overlap in one version: only the last that begins at or before it can hold it.

@@ -52,6 +52,10 @@ class Attribute:
             return self.source.join_at(start, self.channel)
         return self.source.join_of_run(self.channel)
 
+    def maps(self) -> list[str]:
+        """Return the statements that `join` builds on."""
+        return [] if self.source.folder.time_based else self.source.map_own(self.channel)
+
     def text(self) -> str:
         return text(self.source, self.column.name)
 

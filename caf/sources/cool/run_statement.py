@@ -33,6 +33,8 @@ def map_runs(found: RunFolders, first_run: int) -> list[str]:
     # Counters have no run number of their own, and the old system never trusted one there.
     sources = ((found.sor, True), (found.eor, True), (found.counters, False), (found.sfo, False))
     statements = [each for source, numbered in sources if source for each in source.map_runs(first_run, numbered)]
+    attributes = (found.tier0_tag, found.gain_strategy, *found.configured)
+    statements += [each for attribute in attributes if attribute for each in attribute.maps()]
     return statements + _map_lb_params(found.lb_params)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from caf.batch.interface import Watched
 from caf.domain.errors import BatchError
-from caf.domain.following import Decision, Limits, Records, Sight, Sighting, Step, follow
+from caf.domain.following import NOT_YET, Decision, Limits, Records, Sight, Sighting, Step, follow
 from caf.domain.jobs import Result, State
 from caf.domain.judging import retry_delay
 from caf.store import jobs
@@ -107,7 +107,7 @@ def _decide(house: House, row: sqlite3.Row, heard: _Heard) -> Decided:
         records,
         sighting,
         asked=row["asked"],
-        doubted=row["unknown_since"],
+        doubted=row["unknown_since"] if row["reason"].endswith(NOT_YET) else None,
         now=house.clock(),
         limits=Limits(caf.record_grace, grace),
     )
@@ -121,9 +121,12 @@ async def _become(house: House, decided: Sequence[Decided]) -> int:
         batch_id = row["batch_id"] or sighting.batch_id
         if decision.step is Step.BECOME:
             changes.append((_change(row, records, decision, batch_id), row))
-        elif decision.step is Step.DOUBT and row["unknown_since"] is None:
+        elif decision.step is Step.DOUBT and (row["unknown_since"] is None or decision.why != row["reason"]):
             house.log.warning("job.doubtful", run=row["run"], job=row["job"], attempt=row["attempt"], why=decision.why)
-            changes.append((_stay(row, decision.why, batch_id, house.clock()), row))
+            # Whatever the doubt, its age is shown; but the wait for an exit record begins when an end was seen.
+            begins = row["unknown_since"] is None or decision.why.endswith(NOT_YET) > row["reason"].endswith(NOT_YET)
+            since = house.clock() if begins else row["unknown_since"]
+            changes.append((_stay(row, decision.why, batch_id, since), row))
         elif decision.step is Step.STAY and (row["unknown_since"] is not None or batch_id != row["batch_id"]):
             changes.append((_stay(row, decision.why, batch_id, None), row))
     return await carry_out(house, changes)
@@ -181,7 +184,7 @@ async def _after_revoke(house: House, row: sqlite3.Row, decision: Decision, unpr
         facts = {"result": decision.result or Result.NODE, "reason": decision.why}
         return Change(row["id"], state, row["attempt"], State.FINISHED, why, attempt_sets=facts)
     sets = {"tries": tries, "not_before": house.clock() + retry_delay(table.retry_after, tries)}
-    return Change(row["id"], state, row["attempt"], State.NEW, why, sets=sets)
+    return Change(row["id"], state, row["attempt"], State.NEW, why, decision.result or Result.NODE, sets=sets)
 
 
 async def _overdue(house: House, decided: Sequence[Decided]) -> list[Decided]:

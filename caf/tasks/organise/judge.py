@@ -71,5 +71,5 @@ def _judged(house: House, row: sqlite3.Row, table: JobTable, success: Success, s
         delay = retry_delay(table.retry_after, tries)
         sets = {"tries": tries, "not_before": house.clock() + delay}
         why = f"{result}: {reason}; attempt {tries + 1} of {table.attempts} follows in {duration_text(delay)}"
-        return Change(row["id"], State.FINISHED, row["attempt"], State.NEW, why, sets=sets)
+        return Change(row["id"], State.FINISHED, row["attempt"], State.NEW, why, result, sets=sets)
     return Change(row["id"], State.FINISHED, row["attempt"], State.FAILED, reason, result)

@@ -88,7 +88,7 @@ async def _find_raw(house: House, rows: Sequence[sqlite3.Row]) -> dict[int, Any]
         asked.append(row["id"])
         calls.append(([pattern.format(run=row["run"]) for pattern in patterns], row["run"]))
     if calls:
-        answers = await house.each("find_raw", calls)
+        answers = await house.each("find_raw", calls, files=house.raw_files)
         found |= dict(zip(asked, answers, strict=True))
     return found
 
