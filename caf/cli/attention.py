@@ -3,10 +3,12 @@
 import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from caf.cli.text import counted, harmless, span
-from caf.store import duties, queries
+from caf.cli.text import NO_BREAK, counted, harmless, iso, span, unbroken
+from caf.domain.runs import SECOND
+from caf.store import configurations, duties, queries
 
 OVERDUE = 300.0  # s; a round may be late by as much before anybody is told
 PERSISTENT = 3  # failures one after another: by then it is no hiccup
@@ -30,7 +32,7 @@ class Need:
             "what": self.what,
             "count": self.count,
             "critical": self.critical,
-            "text": self.text,
+            "text": self.text.replace(NO_BREAK, " "),
             "command": self.command,
         }
 
@@ -41,6 +43,7 @@ def needs(conn: sqlite3.Connection, now: float, holder: str | None, free: int | 
     found = _supervisor(rows, now, holder)
     found += _disk(free)
     found += [_failing(row) for row in rows if row["error"] is not None]
+    found += _configuration(conn) + _source(conn, rows, now, holder)
     return found + _runs(conn) + _jobs(conn, now)
 
 
@@ -55,7 +58,7 @@ def _supervisor(rows: Sequence[dict[str, Any]], now: float, holder: str | None) 
         Need(
             "duty",
             f"{row['name']} is late by {span(now - row['next'])}: its round began "
-            f"{span(now - (row['started'] or now))} ago",
+            f"{span(now - (row['started'] or now))} ago{', ' + row['progress'] if row['progress'] else ''}",
             f"caf history --limit {queries.FEW}" if row["name"] != "discover" else "caf check",
             True,
         )
@@ -75,18 +78,51 @@ def _failing(row: dict[str, Any]) -> Need:
     return Need("duty", text, "caf check", row["failures"] >= PERSISTENT)
 
 
+def _configuration(conn: sqlite3.Connection) -> list[Need]:
+    """Tell of a file with errors: the supervisor goes on with the last good one."""
+    complaint, last = configurations.complaint(conn), configurations.last_good(conn)
+    if complaint is None:
+        return []
+    name = Path(last[1]).name if last is not None else "listeners.toml"
+    since = f"{str(iso(complaint[0]))[:16].replace('T', ' ')} UTC"
+    text = f"{name} is not in force since {since}: {harmless((complaint[1].splitlines() or [''])[0])}"
+    return [Need("configuration", text, "caf check")]
+
+
+def _source(conn: sqlite3.Connection, rows: Sequence[dict[str, Any]], now: float, holder: str | None) -> list[Need]:
+    """Tell of a replica that stands still: a dead copy job looks just like no new runs."""
+    source = queries.source_times(conn)
+    if source is None:
+        return []
+    if holder is None:  # nobody has looked since
+        ended = [row["succeeded"] for row in rows if row["name"] == "discover" and row["succeeded"] is not None]
+        now = max(source["looked"], *ended) if ended else source["looked"]
+    age = now - source["replica_time"] / SECOND
+    if age <= source["stale"]:
+        return []
+    text = f"the run database has not changed for {span(age)}: is its copy job alive?"
+    return [Need("source", text, "caf check")]
+
+
 def _runs(conn: sqlite3.Connection) -> list[Need]:
     found = []
     count, rows = queries.asking_runs(conn, disputed=False)
     if count:
-        text = f"{counted(count, 'run')} taken by more than one listener: {_some(rows, count, job=False)}"
-        found.append(Need("conflict", text, f"caf listeners explain {rows[0]['run']}", count=count))
+        run = rows[0]["run"]
+        text = (
+            f"{counted(count, 'run')} taken by more than one listener: {_some(rows, count, job=False)}; "
+            f"{unbroken(f'caf listeners explain {run}')} shows which"
+        )
+        found.append(Need("conflict", text, f"caf runs assign {run} LISTENER --reason TEXT", count=count))
     count, rows = queries.asking_runs(conn, disputed=True)
     if count:
+        run, keep = rows[0]["run"], rows[0]["of_jobs"]
         text = (
-            f"{counted(count, 'run')} with jobs that no longer agree with the verdict: {_some(rows, count, job=False)}"
+            f"{counted(count, 'run')} with jobs that no longer agree with the verdict: "
+            f"{_some(rows, count, job=False)}; {unbroken(f'caf runs show {run}')} tells; to leave it as it is"
         )
-        found.append(Need("disputed", text, f"caf runs show {rows[0]['run']}", count=count))
+        word = f"assign {run} {keep}" if keep is not None else f"ignore {run}"
+        found.append(Need("disputed", text, f"caf runs {word} --reason TEXT", count=count))
     return found
 
 

@@ -3,21 +3,24 @@
 import os
 import shutil
 import sys
-import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from caf.cli.options import Config, Place, StateDir
+from caf.cli.sourced import Sourced, scratch, sourced
 from caf.cli.text import counted, harmless, span, wrapped
 from caf.domain.errors import CafError
+from caf.domain.overlap import overlaps
 
 if TYPE_CHECKING:
-    from caf.config import Configuration
+    from caf.config import Configuration, CoolSource
 
 ENOUGH = 200_000_000  # bytes free; below it `caf status` asks for a person too
+FEW = 5  # of many alike, as many are shown
 
 
 def check(config: Config = None, state: StateDir = None) -> None:
@@ -36,12 +39,17 @@ def check(config: Config = None, state: StateDir = None) -> None:
     listeners = counted(len(configuration.listeners_in_force()), "listener")
     jobs = counted(sum(job.enabled for job in configuration.jobs.values()), "job")
     _say("ok", f"{place.config}: {listeners}, {jobs}")
-    if _listeners(configuration):
+    if _listeners(place, configuration):
         raise typer.Exit(2)
     for key in configuration.unheeded():
         _say("note", f"{key} is read, but this version does not act on it yet")
     good = all(
-        [_source(configuration), _templates(configuration), _folders(place, configuration), _batch(configuration)]
+        [
+            _source(place, configuration),
+            _templates(configuration),
+            _folders(place, configuration),
+            _batch(configuration),
+        ]
     )
     if not good:
         raise typer.Exit(1)
@@ -53,15 +61,21 @@ def _say(word: str, text: str) -> None:
         print(wrapped(harmless(line), first=f"{word:<6}" if place == 0 else " " * 6, rest=" " * 6))
 
 
-def _listeners(configuration: "Configuration") -> bool:
+def _listeners(place: Place, configuration: "Configuration") -> bool:
     """Show what is wrong with the listeners together; tell whether that is an error of the configuration."""
+    from caf.cli.listeners import real_runs
     from caf.config import check_exclusive
 
     errors, warnings = check_exclusive(configuration)
+    found = overlaps(configuration.listeners_in_force(), configuration.kinds())
+    real = real_runs(place, configuration, found)
     for error in errors:
         print(harmless(error), file=sys.stderr)
     for warning in warnings:
         _say("warn", warning)
+    for (one, other), run in real.items():
+        text = f"run {run} is one that both {one} and {other} would take: `caf runs show {run}`"
+        print(text, file=sys.stderr) if errors else _say("warn", text)
     for name, table in configuration.listeners.items():
         if table.enabled and not configuration.jobs_for(name):
             _say("note", f"listeners.{name} has no jobs: its runs are shown, and nothing is done with them")
@@ -70,51 +84,66 @@ def _listeners(configuration: "Configuration") -> bool:
     return bool(errors)
 
 
-def _source(configuration: "Configuration") -> bool:
+def _source(place: Place, configuration: "Configuration") -> bool:
     from caf.config import TableSource
 
     source = configuration.source
-    # A snapshot of a large database has hundreds of megabytes, which is what the state folder is for.
-    with tempfile.TemporaryDirectory(prefix="caf-check-", dir=_scratch(configuration.caf.state)) as folder:
-        into = str(Path(folder) / "snapshot.db")
-        try:
-            if isinstance(source, TableSource):
-                from caf.sources.table import read_table
-
-                found = read_table(str(source.path), source.first_run, into)
-            else:
-                from caf.sources.cool import expand, read_settled
-
-                asked = {name: table.model_dump(mode="json") for name, table in source.attributes.items()}
-                files = expand(list(source.replicas))
-                found = read_settled(files, source.database, source.first_run, asked, into, source.busy_timeout)
-        except CafError as error:
-            _say("BAD", f"source: {error}")
-            return False
-    runs = f"{counted(found['runs'], 'run')}, {found['first']} to {found['last']}" if found["runs"] else "no runs"
-    _say("ok", f"source: {runs}")
-    for path, file in found.get("folders", {}).items():
-        _say("", f"{path} from {file}")
-    return _fresh(configuration, [mark[4] for mark in found.get("marks", [])])
+    state = place.given_state if place.given_state is not None else configuration.caf.state
+    try:
+        with sourced(configuration, state, source.first_run) as read:
+            found = read.account
+            runs = (
+                f"{counted(found['runs'], 'run')}, {found['first']} to {found['last']}" if found["runs"] else "no runs"
+            )
+            _say("ok", f"source: {runs}")
+            good = _table(found) if isinstance(source, TableSource) else _cool(source, read)
+    except CafError as error:
+        _say("BAD", f"source: {error}")
+        return False
+    _fresh(configuration, read.written)
+    return good
 
 
-def _fresh(configuration: "Configuration", written: list[int]) -> bool:
-    """Raise an alarm about a replica that stands still: a dead copy job looks just like no new runs."""
-    import time
+def _cool(source: "CoolSource", read: Sourced) -> bool:
+    """Show what is read from where, and what the replicas lack; tell whether nothing grave is."""
+    from caf.cli.origins import origins
+    from caf.sources.cool import expand
+    from caf.sources.cool.traps import traps
 
-    stale = configuration.source.stale
-    if written and (age := time.time() - min(written) / 1e9) > stale:
-        _say("warn", f"source: last written {span(age)} ago, more than stale = {span(stale)}: does the copy job run?")
+    attributes = {name: table.model_dump(mode="json") for name, table in source.attributes.items()}
+    for line in origins(source.database, attributes, read.account["folders"]):
+        _say("", line)
+    files = expand(list(source.replicas))
+    found = traps(files, source.database, attributes, str(read.snapshot), source.busy_timeout)
+    for trap in found:
+        _say("BAD" if trap.grave else "warn", trap.text)
+    return not any(trap.grave for trap in found)
+
+
+def _table(found: dict[str, Any]) -> bool:
+    """Show the first rows that could not be read; the others were, and `caf run` logs them all."""
+    problems = found.get("problems", [])
+    for problem in problems[:FEW]:
+        _say("warn", f"source: {problem}")
+    if len(problems) > FEW:
+        _say("warn", f"source: and {len(problems) - FEW} more such rows")
     return True
+
+
+def _fresh(configuration: "Configuration", written: int) -> None:
+    """Raise an alarm about a replica that stands still: a dead copy job looks just like no new runs."""
+    stale = configuration.source.stale
+    if (age := time.time() - written / 1e9) > stale:
+        _say("warn", f"source: last written {span(age)} ago, more than stale = {span(stale)}: does the copy job run?")
 
 
 def _templates(configuration: "Configuration") -> bool:
     """Make the area of every job once: what is wrong with a template fails each of them, long after this."""
     from caf.cli.trial import columns_named, faults, not_found
 
-    good, scratch = True, _scratch(configuration.caf.work)  # where files may be executable, and elsewhere not
+    good, folder = True, scratch(configuration.caf.work)  # where files may be executable, and elsewhere not
     for job, table in configuration.jobs.items():
-        for fault in faults(configuration, job, scratch):
+        for fault in faults(configuration, job, folder):
             _say("BAD" if table.enabled else "note", f"jobs.{job}: {fault}")
             good = good and not table.enabled
         if table.enabled and (program := not_found(table)) is not None:
@@ -125,11 +154,6 @@ def _templates(configuration: "Configuration") -> bool:
         names = {name for table in configuration.jobs.values() for name in table.templates}
         _say("ok", f"templates: {len(names)} in {configuration.caf.templates}, and every tag has a value")
     return good
-
-
-def _scratch(folder: Path) -> str | None:
-    """Give a folder for something that is removed at once; None, for the system's own, if it is not to be had."""
-    return str(folder) if folder.is_dir() and os.access(folder, os.W_OK | os.X_OK) else None
 
 
 def _folders(place: Place, configuration: "Configuration") -> bool:

@@ -15,9 +15,9 @@ from caf.cli.text import harmless
 from caf.domain.errors import CafError, ConfigError
 
 GROUPS = {
-    "runs": "Runs: list them, show one.",
+    "runs": "Runs: list them, show one, decide about one.",
     "jobs": "Jobs: list, explain, start, hold, end.",
-    "listeners": "Listeners: which runs are wanted, and why.",
+    "listeners": "Listeners: which runs are wanted, why, and what a change would do.",
     "db": "caf's own database.",
 }
 COMMANDS = {
@@ -29,6 +29,8 @@ COMMANDS = {
     "history": "trail:history",
     "runs list": "runs:list_runs",
     "runs show": "runs:show_run",
+    "runs assign": "decide:assign",
+    "runs ignore": "decide:ignore",
     "jobs list": "jobs:list_jobs",
     "jobs show": "jobs:show_job",
     "jobs why": "why:why",
@@ -40,8 +42,10 @@ COMMANDS = {
     "jobs reset": "orders:reset",
     "jobs kill": "orders:kill",
     "listeners list": "listeners:list_listeners",
-    "listeners explain": "listeners:explain",
+    "listeners explain": "explain:explain",
+    "listeners replay": "replay:replay",
     "db check": "database:check",
+    "db import": "database:import_old",
 }
 """Each command and where its function is, in the order of the help."""
 

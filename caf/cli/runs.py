@@ -8,7 +8,9 @@ from typing import Annotated, Any
 
 import typer
 
+from caf.cli import misses
 from caf.cli.kept import Kept
+from caf.cli.misses import MISSED, Misses, Nearest
 from caf.cli.options import Config, Json, Limit, Listener, Place, Run, Runs, SinceStart, StateDir
 from caf.cli.text import Table, harmless, iso, print_array, print_json, print_pairs, shown
 from caf.domain.errors import NotFound
@@ -33,26 +35,41 @@ def list_runs(
 ) -> None:
     """List runs.
 
-    All of them, or those that the options leave.
+    All of them, or those that the options leave. With --status UNCLAIMED or OPEN each is shown with its nearest miss:
+    the listener with the fewest failing conditions, which these are, and what was seen.
 
-    Example: caf runs list --status OPEN --since 7d
+    Example: caf runs list --status UNCLAIMED --since 7d
     """
     earliest = None if since is None else time.time() - since
     wanted = queries.RunFilter(status or (), listener, runs or (), earliest, limit)
+    asked = MISSED.intersection(wanted.statuses)  # else no configuration need be read, which takes time
     with Place.of(config, state).database() as conn:
-        pages = _pages(conn, wanted) if conn is not None else iter(())
+        pages = _pages(conn, wanted, near=bool(asked)) if conn is not None else iter(())
         if as_json:
-            print_array(as_object(row, record) for page in pages for row, record in page)
+            print_array(_for_json(*one, near=bool(asked)) for page in pages for one in page)
             return
-        table = Table(("RUN", "STATUS", "LISTENER", "TYPE", "EVENTS", "START (UTC)"), soft=("TYPE", "LISTENER"))
+        if asked:
+            heading = {Status.UNCLAIMED: "NEAREST MISS", Status.OPEN: "WAITS FOR"}
+            last = heading[next(iter(asked))] if len(asked) == 1 else "NEAREST LISTENER"
+            table = Table(("RUN", "STATUS", "TYPE", "START (UTC)", last), soft=("TYPE", last), spare=("START (UTC)",))
+        else:
+            table = Table(("RUN", "STATUS", "LISTENER", "TYPE", "EVENTS", "START (UTC)"), soft=("TYPE", "LISTENER"))
         for page in pages:
-            table.show(_line(row, record) for row, record in page)
+            table.show(_near_line(*one) if asked else _line(*one[:2]) for one in page)
 
 
-def _pages(conn: sqlite3.Connection, wanted: queries.RunFilter) -> Iterator[list[tuple[sqlite3.Row, Record]]]:
+Listed = tuple[sqlite3.Row, Record, Nearest | None]
+
+
+def _pages(conn: sqlite3.Connection, wanted: queries.RunFilter, *, near: bool) -> Iterator[list[Listed]]:
     kept = Kept(conn)
+    memory = Misses(conn, kept)
     for page in queries.runs(conn, wanted):
-        yield [(row, kept.record(row)) for row in page]
+        yield [(row, kept.record(row), memory.of(row) if near else None) for row in page]
+
+
+def _for_json(row: sqlite3.Row, record: Record, miss: Nearest | None, *, near: bool) -> dict[str, Any]:
+    return as_object(row, record) | ({"nearest_miss": misses.as_object(miss, record)} if near else {})
 
 
 def as_object(row: sqlite3.Row, record: Record) -> dict[str, Any]:
@@ -74,6 +91,11 @@ def _line(row: sqlite3.Row, record: Record) -> tuple[object, ...]:
     day = str(start)[:16].replace("T", " ") if start is not None else None
     values = record.values
     return row["run"], row["status"], row["listener"], values.get("run_type"), values.get("events"), day
+
+
+def _near_line(row: sqlite3.Row, record: Record, miss: Nearest | None) -> tuple[object, ...]:
+    number, status, listener, run_type, _, day = _line(row, record)
+    return number, status, run_type, day, misses.as_text(miss, record) if miss is not None else listener
 
 
 def show_run(run: Run, as_json: Json = False, config: Config = None, state: StateDir = None) -> None:

@@ -96,7 +96,7 @@ def _disk(folder: Path) -> dict[str, int] | None:
 
 def _duty(row: dict[str, Any]) -> dict[str, Any]:
     times = {name: iso(row[name]) for name in ("started", "succeeded", "failed", "next")}
-    return {"name": row["name"], **times, **{name: row[name] for name in ("error", "failures", "summary")}}
+    return {"name": row["name"], **times, **{name: row[name] for name in ("error", "failures", "progress", "summary")}}
 
 
 def _print(found: Standing, now: float) -> None:
@@ -128,7 +128,9 @@ def _print(found: Standing, now: float) -> None:
 def _line(row: dict[str, Any], now: float, *, runs: bool) -> tuple[object, ...]:
     ended = ago(row["failed"], now) if row["failed"] is not None else "-"
     due = ago(max(row["next"], now), now) if runs and row["next"] is not None else "-"  # nobody else will do it
-    return row["name"], ago(row["succeeded"], now), ended, due, row["error"] or row["summary"]
+    # What is left of a round whose process died says nothing of one under way.
+    going = f"under way: {row['progress']}" if runs and row["progress"] is not None else None
+    return row["name"], ago(row["succeeded"], now), ended, due, going or row["error"] or row["summary"]
 
 
 def _nagios(facts: dict[str, Any], needed: list[Need]) -> int:

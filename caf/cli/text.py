@@ -8,7 +8,7 @@ from caf.domain.runs import SECOND, iso_time
 
 WIDTH = 80  # of a terminal that does not say, and of sentences that go elsewhere
 _LONGEST_LINE = 100  # a longer one is hard to read
-_NO_BREAK = "\xa0"
+NO_BREAK = "\xa0"
 _LEAST = 8  # a column is not cut to less
 _READABLE = 40  # a sentence that is cut to less says little: better to leave another column out
 _STEPS = ((86_400.0 * 365, "y"), (86_400.0, "d"), (3600.0, "h"), (60.0, "min"), (1.0, "s"))
@@ -169,17 +169,17 @@ def wrapped(text: str, first: str, rest: str) -> str:
     lines = textwrap.fill(
         text, room, initial_indent=first, subsequent_indent=rest, break_long_words=False, break_on_hyphens=False
     )
-    return lines.replace(_NO_BREAK, " ")
+    return lines.replace(NO_BREAK, " ")
 
 
 def unbroken(command: str) -> str:
     """Quote a command so that `wrapped` leaves it on one line."""
-    return f"`{command.replace(' ', _NO_BREAK)}`"
+    return f"`{command.replace(' ', NO_BREAK)}`"
 
 
 def say(text: str) -> None:
     """Print a sentence: in a terminal broken at blanks, into a pipe or a file as the one line that it is."""
-    print(text.replace(_NO_BREAK, " ") if columns() is None else wrapped(text, first="", rest="  "))
+    print(text.replace(NO_BREAK, " ") if columns() is None else wrapped(text, first="", rest="  "))
 
 
 def print_pairs(pairs: Iterable[tuple[str, object]]) -> None:

@@ -26,6 +26,16 @@ def wanted_json(condition: Condition) -> Any:
     return wanted if condition.operator is Operator.KNOWN else to_json(condition.attribute, wanted)
 
 
+def described(condition: Condition) -> dict[str, Any]:
+    """Give a condition for JSON."""
+    return {
+        "attribute": condition.attribute,
+        "operator": condition.operator.value,
+        "wanted": wanted_json(condition),
+        "text": condition_text(condition),
+    }
+
+
 def condition_text(condition: Condition) -> str:
     """Give a condition as a sentence."""
     if condition.operator is Operator.KNOWN:

@@ -4,16 +4,26 @@ import ast
 import posixpath
 import re
 import string
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from caf.legacy.values import PLACEHOLDER, NotData, Table
-
-if TYPE_CHECKING:
-    from caf.legacy.expressions import Evaluator
 
 LONGEST = 100_000  # characters of a text, elements of a list
 _STRIPS = {"strip", "lstrip", "rstrip"}
 _CASES = {"upper", "lower", "title", "capitalize"}
+
+
+class Evaluator(Protocol):
+    """What works out the arguments of a call (see expressions)."""
+
+    file: str
+    names: dict[str, Any]
+
+    def value(self, node: ast.expr) -> Any:
+        """Work out an expression. NotData if it is not plain data."""
+
+    def soft(self, node: ast.expr) -> Any:
+        """Work out an element of something larger: Unread where it is not plain data."""
 
 
 def checked(value: Any, line: int) -> Any:
@@ -37,7 +47,7 @@ def placeholder(name: str) -> str:
     return PLACEHOLDER + re.sub(r"[^A-Z0-9]", "_", name.upper())
 
 
-def call(evaluator: "Evaluator", node: ast.Call) -> Any:
+def call(evaluator: Evaluator, node: ast.Call) -> Any:
     """Work out a call. NotData where it is none of those known here."""
     name = dotted(node.func)
     if name in {"os.environ.get", "environ.get"} and node.args:
@@ -52,12 +62,11 @@ def call(evaluator: "Evaluator", node: ast.Call) -> Any:
     raise NotData(node.lineno, f"a function call ({name or 'of an expression'}) is not plain data")
 
 
-def _dict(evaluator: "Evaluator", node: ast.Call, arguments: list[Any]) -> Table:
+def _dict(evaluator: Evaluator, node: ast.Call, arguments: list[Any]) -> Table:
     table = Table(evaluator.file, node.lineno)
     for given in arguments:
         if isinstance(given, Table):
-            table.update(given)
-            table.lines.update(given.lines)
+            table.take(given, node.lineno)
         elif isinstance(given, list | tuple) and all(
             isinstance(pair, list | tuple) and len(pair) == 2 and isinstance(pair[0], str) for pair in given
         ):
@@ -69,13 +78,12 @@ def _dict(evaluator: "Evaluator", node: ast.Call, arguments: list[Any]) -> Table
         value = evaluator.soft(keyword.value)
         if keyword.arg is not None:
             table.put(keyword.arg, value, keyword.lineno)
-        elif isinstance(value, Table):
-            table.update(value)
-            table.lines.update(value.lines)
+        else:
+            table.take(value, keyword.lineno)
     return table
 
 
-def _method(evaluator: "Evaluator", node: ast.Call, function: ast.Attribute) -> Any:
+def _method(evaluator: Evaluator, node: ast.Call, function: ast.Attribute) -> Any:
     line, method = node.lineno, function.attr
     unknown = NotData(line, f"a function call ({dotted(function) or '.' + method}) is not plain data")
     if isinstance(function.value, ast.Name) and function.value.id not in evaluator.names:

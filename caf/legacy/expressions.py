@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from caf.legacy.calls import call, checked, dotted, formatted_percent, placeholder
-from caf.legacy.values import NotData, Problem, Table, Unread
+from caf.legacy.values import LOST, NotData, Problem, Table, Unread
 
 _WIDEST = 512  # bits of a number: a mask has 128
 
@@ -90,16 +90,14 @@ class Evaluator:
         table = Table(self.file, node.lineno)
         for key, given in zip(node.keys, node.values, strict=True):
             if key is None:
-                inner = self.soft(given)
-                if isinstance(inner, Table):
-                    table.update(inner)
-                    table.lines.update(inner.lines)
+                table.take(self.soft(given), given.lineno)
                 continue
             name = self.soft(key)
             if isinstance(name, str | int | float | bool | None):
                 table.put(name, self.soft(given), key.lineno)
-            elif not isinstance(name, Unread):
+            else:
                 self.note(key.lineno, "the key of this entry is not a text: left out")
+                table.put(LOST, Unread(key.lineno), key.lineno)
         return table
 
     def _sum(self, node: ast.BinOp) -> Any:

@@ -7,7 +7,7 @@ from caf.legacy.names import usable
 from caf.legacy.paths import raw_glob
 from caf.legacy.tables import LISTENER_KEYS, Named, plain
 from caf.legacy.toml import Entry, Section
-from caf.legacy.values import Problem, Table, Unread, brief, texts, truth, whole, word_set
+from caf.legacy.values import LOST, Problem, Table, Unread, brief, texts, truth, whole, word_set
 
 IGNORED = word_set("name listenername listener database dbname cooldb description comment title id")
 """Keys that say nothing about which runs are taken."""
@@ -73,7 +73,7 @@ def translate(named: Named) -> Translation:
     found = Translation(named)
     for key, value in named.table.items():
         name = plain(key)
-        if isinstance(value, Unread) and name in LISTENER_KEYS:
+        if isinstance(value, Unread) and (name in LISTENER_KEYS or key == LOST):
             found.refuse(key, f"{key} is not plain data (line {value.line}): write its condition by hand")
         elif name not in LISTENER_KEYS | IGNORED | _OFF:
             found.refuse(key, f"{key} = {brief(value)} is not known")
@@ -158,7 +158,9 @@ def _tier0(found: Translation) -> None:
     if wanted and unwanted:
         left = [word for word in wanted if word not in unwanted]
         if left:
-            found.match.add("tier0_tag", left, "tierzerotag without those of NOTtierzerotag")
+            found.match.add(
+                "tier0_tag", left[0] if len(left) == 1 else left, "tierzerotag without those of NOTtierzerotag"
+            )
         else:
             found.refuse(None, "tierzerotag and NOTtierzerotag exclude each other: it never took a run")
     elif wanted:

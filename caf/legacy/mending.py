@@ -5,34 +5,47 @@ Only the text is changed, never its number of lines, so that a message names the
 
 import ast
 import re
+from dataclasses import dataclass, field
 
 from caf.legacy.values import Problem
 
 TAG = re.compile(r"#[A-Z][A-Z0-9_]*#")
-_MOST = 100  # mended lines; a file with more is something else
+_MOST = 500  # mended lines; a file with more is something else
 _LONG = re.compile(r"(?<![\w.'\"])(0[xX][0-9a-fA-F]+|\d+)[lL]\b")
 _OCTAL = re.compile(r"(?<![\w.'\"])0(\d+)\b")
 _PREFIX = re.compile(r"\b[uU][rR](?=['\"])")
 
 
-def parse(text: str, file: str) -> tuple[ast.Module | None, list[Problem]]:
-    """Parse the text of an old file, or of a template of one; None where that is hopeless."""
+@dataclass(slots=True)
+class Mended:
+    """The parsed text, None where that was hopeless; `torn`: what was left out may have been a part of something."""
+
+    tree: ast.Module | None = None
+    problems: list[Problem] = field(default_factory=list)
+    torn: bool = False
+
+
+def parse(text: str, file: str) -> Mended:
+    """Parse the text of an old file, or of a template of one."""
     lines = quote_tags(text.replace("\r\n", "\n").replace("\r", "\n").replace("\0", " ")).expandtabs().split("\n")
-    problems: list[Problem] = []
+    mended = Mended()
     for _ in range(_MOST):
         try:
-            return ast.parse("\n".join(lines), file), problems
+            mended.tree = ast.parse("\n".join(lines), file)
+            return mended
         except SyntaxError as error:
             line = min(max(error.lineno or 1, 1), len(lines))
             why = error.msg
         except (ValueError, RecursionError, MemoryError) as error:
-            return None, [*problems, Problem(file, 0, f"is no Python file: {error or type(error).__name__}")]
-        if not _mended(lines, line, problems, file):
+            mended.problems.append(Problem(file, 0, f"is no Python file: {error or type(error).__name__}"))
+            return mended
+        if not _mend(lines, line, mended, file):
             break
-    return None, [*problems, Problem(file, line, f"is not Python ({why}): nothing could be read of this file")]
+    mended.problems.append(Problem(file, line, f"is not Python ({why}): nothing could be read of this file"))
+    return mended
 
 
-def _mended(lines: list[str], line: int, problems: list[Problem], file: str) -> bool:
+def _mend(lines: list[str], line: int, mended: Mended, file: str) -> bool:
     """Write a line as Python 3 has it, or take it out; tell whether that changed anything."""
     given = lines[line - 1]
     modern = _PREFIX.sub("r", _OCTAL.sub(r"0o\1", _LONG.sub(r"\1", given)))
@@ -45,9 +58,10 @@ def _mended(lines: list[str], line: int, problems: list[Problem], file: str) -> 
     opens = given.rstrip().endswith(("{", "[", "(", ":"))
     if opens and not stripped.startswith(("print", "exec", "raise", "except")):
         return False
-    problems.append(Problem(file, line, f"is not understood and left out: {stripped[:60]}"))
+    mended.problems.append(Problem(file, line, f"is not understood and left out: {stripped[:60]}"))
     indent = given[: len(given) - len(given.lstrip())]
     word = "pass" if re.match(r"(print|exec|raise)\b", stripped) else ""
+    mended.torn = mended.torn or not (word or stripped.startswith("except"))
     lines[line - 1] = indent + ("except Exception:" if stripped.startswith("except") else word)
     return True
 

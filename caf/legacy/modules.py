@@ -1,6 +1,7 @@
 """An old file as the values of its names: assignments are followed, everything else is told."""
 
 import ast
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,9 +10,9 @@ from caf.domain.errors import ConfigError
 from caf.legacy.calls import checked, dotted
 from caf.legacy.expressions import Evaluator
 from caf.legacy.mending import parse
-from caf.legacy.values import NotData, Problem, Table
+from caf.legacy.values import LOST, NotData, Problem, Table, Unread
 
-LARGEST = 5_000_000  # bytes
+LARGEST = 1_000_000  # bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +23,7 @@ class Module:
     names: Table
     problems: list[Problem]
     text: str
+    torn: bool = False  # some of its lines are no Python: what stood there may have been a part of anything
 
 
 def read(path: Path) -> Module:
@@ -41,14 +43,15 @@ def read(path: Path) -> Module:
 
 def read_text(text: str, file: str) -> Module:
     """Read the text of a file; `file` is its name, for messages."""
-    tree, problems = parse(text, file)
+    mended = parse(text, file)
+    tree, problems = mended.tree, mended.problems
     walker = _Walker(file)
     try:
         for statement in tree.body if tree is not None else ():
             walker.statement(statement, walker.top)
     except RecursionError:
         problems.append(Problem(file, 0, "has brackets too deep within each other: it was read only in part"))
-    return Module(file, walker.top, problems + walker.evaluator.problems, text)
+    return Module(file, walker.top, problems + walker.evaluator.problems, text, mended.torn)
 
 
 class _Walker:
@@ -85,6 +88,7 @@ class _Walker:
                 pass
             case _ if not _idle(node):
                 self.evaluator.note(node.lineno, f"{_WHAT.get(type(node), 'this')} is not plain data: left out")
+                self._doubt(node)
 
     def _value(self, node: ast.expr) -> Any:
         """Work out what a name is given; what is not plain data is noted, and the name remembered all the same."""
@@ -160,15 +164,37 @@ class _Walker:
                 owner += given
         elif function.attr == "update" and isinstance(owner, Table):
             for argument in node.args:
-                inner = self.evaluator.soft(argument)
-                if isinstance(inner, Table):
-                    owner.update(inner)
-                    owner.lines.update(inner.lines)
+                owner.take(self.evaluator.soft(argument), node.lineno)
             for keyword in node.keywords:
                 if keyword.arg is not None:
                     owner.put(keyword.arg, self.evaluator.soft(keyword.value), keyword.lineno)
         else:
             raise unknown
+
+    def _doubt(self, node: ast.stmt) -> None:
+        """Know no more what a statement that is left out would have changed: a table keeps that it lost something."""
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            return
+        for inner in ast.walk(node):
+            if isinstance(inner, ast.Assign | ast.Delete):
+                for target in inner.targets:
+                    self._lose(target, inner.lineno)
+            elif isinstance(inner, ast.AugAssign | ast.AnnAssign | ast.For):
+                self._lose(inner.target, inner.lineno)
+            elif isinstance(inner, ast.Call) and isinstance(inner.func, ast.Attribute):
+                self._lose(inner.func.value, inner.lineno)
+
+    def _lose(self, target: ast.expr, line: int) -> None:
+        value: Any = None
+        owner = target.value if isinstance(target, ast.Subscript | ast.Attribute) else target
+        with suppress(NotData):
+            value = self.evaluator.value(owner)
+        if isinstance(value, Table):
+            value.put(LOST, Unread(line), line)
+        elif isinstance(value, list):
+            value.append(Unread(line))
+        elif isinstance(target, ast.Name) and target.id in self.top:
+            self.top.put(target.id, Unread(line), line)
 
     def _class(self, node: ast.ClassDef, scope: Table) -> None:
         inner = Table(self.top.file, node.lineno)

@@ -68,9 +68,8 @@ def _opened(path: Path) -> Iterator[sqlite3.Connection]:
             conn.row_factory = sqlite3.Row
             yield conn
     except sqlite3.Error as error:
-        raise StoreError(
-            f"{path}: is not the old system's rundb.db, or is damaged: {error}; name another file"
-        ) from None
+        what = "is not the old system's rundb.db, or is damaged"
+        raise StoreError(f"{path}: {what}: {error}; name another file") from None
 
 
 def _rows(conn: sqlite3.Connection, table: str) -> Iterator[Row]:

@@ -8,11 +8,15 @@ from caf.domain.discovery import Seen
 from caf.domain.jobs import Result, State
 from caf.domain.runs import END_PATCHED, Value
 from caf.legacy.geneva import seconds
+from caf.store.imported import OldJob, OldRun
 from caf.legacy.names import usable
 from caf.legacy.rundb import OldDatabase, Row, flag, number
 
 LISTENER = "imported_listener"
 """The attribute that imported runs have besides: who took them. Their verdicts rest on it."""
+
+UNKNOWN = "unknown"
+"""Stands for the listener where none is known."""
 
 _TEXTS = {
     "runtype": "run_type",
@@ -37,35 +41,6 @@ _NUMBERS = {
 }
 LIVE = {"SUBMITTED", "PEND", "RUN"}
 _NOT_SUBMITTED = {"NEW", "NOTSTAGED", "STAGEIN", "STAGED", "PREPARED"}
-
-
-@dataclass(frozen=True, slots=True)
-class OldJob:
-    """A job as caf keeps it. Times in seconds since 1970 UTC."""
-
-    job: str
-    listener: str
-    state: State
-    result: Result | None
-    reason: str
-    batch_id: str | None
-    began: float | None
-    ended: float | None
-
-
-@dataclass(frozen=True, slots=True)
-class OldRun:
-    """A run as caf keeps it; `listener` None: it had jobs, but no verdict is known."""
-
-    seen: Seen
-    listener: str | None
-    needs_validation: bool
-    jobs: tuple[OldJob, ...]
-
-    @property
-    def run(self) -> int:
-        """The run's number."""
-        return int(self.seen.values["run"] or 0)
 
 
 @dataclass(slots=True)
@@ -94,14 +69,14 @@ class Reader:
             self.notes.append(f"run {run} stands {len(status)} times in RUNSTATUS: {who}")
         needs = any(flag(row["validated"]) for row in status if self._name(row["listener"] or "") == listener)
         jobs = self._jobs(run, listener, names)
-        if kept is None:
+        if listener is None or kept is None:
             self.notes.append(f"run {run} has jobs but no verdict: it is IGNORED, its jobs are kept")
         elif not jobs and (kept["status"] or "").upper() == "NEW":
             self.without_jobs.append(run)
         return OldRun(self._seen(run, listener), listener, needs, jobs)
 
     def _name(self, given: str | None) -> str:
-        return usable(given or "unknown")[0]
+        return usable(given or UNKNOWN)[0]
 
     def _seen(self, run: int, listener: str | None) -> Seen:
         values: dict[str, Value] = {"run": run}
@@ -150,9 +125,7 @@ class Reader:
             found = [self._job(name, row, listener, names) for row in rows]
             best = max(found, key=_best)
             if len(found) > 1:
-                told = ", ".join(
-                    (row["status"] or "?") + (f" {row['result']}" if row["result"] else "") for row in rows
-                )
+                told = ", ".join(f"{row['status'] or '?'} {row['result'] or ''}".rstrip() for row in rows)
                 self.notes.append(f"job {name} of run {run} stands {len(found)} times ({told}): kept as {best.state}")
             jobs.append(best)
         return tuple(jobs)
@@ -161,8 +134,9 @@ class Reader:
         state, result, reason = meaning(row, self.origin)
         served = [one for one in names if one in self.serves.get(name, ())]
         of = served[0] if served and listener not in served else listener
-        times = [seconds(row[when], self.known_zone) if row[when] else None for when in ("jobstart", "jobend")]
-        return OldJob(name, of or "unknown", state, result, reason, row["batchid"], times[0], times[1])
+        times = [seconds(row[when] or "", self.known_zone) for when in ("jobstart", "jobend")]
+        live = (row["status"] or "").upper() in LIVE
+        return OldJob(name, of or UNKNOWN, state, result, reason, row["batchid"], times[0], times[1], live)
 
 
 def meaning(row: Row, origin: str) -> tuple[State, Result | None, str]:
@@ -195,7 +169,7 @@ def _best(job: OldJob) -> tuple[int, float]:
     """Of two rows of one job that which ended well is worth most, then one that may still run."""
     if job.state is State.DONE:
         rank = 5
-    elif job.state is State.WAITING and "not known" in job.reason:
+    elif job.in_doubt:
         rank = 4
     else:
         rank = {State.REJECTED: 3, State.FAILED: 2}.get(job.state, 1)

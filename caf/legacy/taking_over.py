@@ -16,10 +16,10 @@ from caf.config import Configuration, check_exclusive
 from caf.domain.errors import ConfigError
 from caf.domain.jobs import State
 from caf.legacy.geneva import WITHOUT_ZONE, zone
-from caf.legacy.keeping import Kept, keep
+from caf.store.imported import Kept, keep
 from caf.legacy.names import usable
 from caf.legacy.rundb import OldDatabase, read
-from caf.legacy.standing import LISTENER, Reader
+from caf.legacy.standing import LISTENER, UNKNOWN, Reader
 from caf.legacy.toml import Section, comment
 from caf.store import configurations
 
@@ -62,7 +62,9 @@ def take_over(
     text = _configuration(origin, listeners, jobs)
     # Never the last one in force, whatever happens: the one that is comes after it.
     imported = configurations.keep(conn, text, sha256(text.encode()).hexdigest(), str(path.absolute()), 0.0)
-    configurations.keep(conn, configuration.text, configuration.sha256, str(configuration.path), now)
+    last = configurations.last_good(conn)
+    if last is None or last[0] == text:
+        configurations.keep(conn, configuration.text, configuration.sha256, str(configuration.path), now)
     kept, numbers = Kept(), old.runs()
     pages = iter(numbers)
     done = 0
@@ -100,12 +102,12 @@ def _configuration(origin: str, listeners: list[str], jobs: list[str]) -> str:
         section.add(LISTENER, name)
         sections.append(section)
     # A job needs a listener; one of a run without a verdict has this.
-    sections.append(Section("listeners.unknown", entries=[])) if "unknown" not in listeners else None
-    if "unknown" not in listeners:
+    if UNKNOWN not in listeners:
+        sections.append(Section(f"listeners.{UNKNOWN}"))
         sections[-1].add("enabled", value=False)
     for name in jobs:
         section = Section(f"jobs.{name}")
-        section.add("listeners", [*listeners, *(["unknown"] if "unknown" not in listeners else [])])
+        section.add("listeners", list(dict.fromkeys([*listeners, UNKNOWN])))
         section.add("validate", value=True)
         section.add("templates", [f"{name} is not in listeners.toml, so nothing can be run"])
         section.add("command", ["false"])
@@ -130,11 +132,15 @@ def _strangers(configuration: Configuration, listeners: list[str], jobs: list[st
 
 def _asks(reader: Reader, kept: Kept) -> list[str]:
     asks = []
-    if kept.jobs[State.WAITING]:
-        asks.append(f"{kept.jobs[State.WAITING]} imported jobs wait for a person: caf jobs list --state WAITING")
+    if count := kept.jobs[State.WAITING]:
+        waits = "job waits" if count == 1 else "jobs wait"
+        asks.append(f"{count} imported {waits} for a person: caf jobs list --state WAITING")
     if runs := reader.without_jobs:
         few = ", ".join(str(run) for run in runs[:5]) + (f" and {len(runs) - 5} more" if len(runs) > 5 else "")
-        asks.append(f"{len(runs)} runs were accepted, but no jobs had been made of them, and none are: {few}")
+        were = "1 run was" if len(runs) == 1 else f"{len(runs)} runs were"
+        of = "it" if len(runs) == 1 else "them"
+        said = f"{were} accepted, but no jobs had been made of {of}, and none are ({few}); to have them made:"
+        asks.append(f"{said} caf runs assign {runs[0]} LISTENER --reason TEXT")
     for run, job, state, was in kept.clashes:
         asks.append(f"run {run} {job} was {was}, but caf made one itself, which is {state}: caf jobs kill {run} {job}")
     return asks

@@ -56,7 +56,7 @@ def translate(source: Path, job_file: Path | None, folder: Path | None, launcher
     """
     modules = [read(path) for path in (source, job_file) if path is not None]
     problems = [problem for module in modules for problem in module.problems]
-    taken = [_listener(named) for module in modules for named in listeners_in(module)]
+    taken = [_listener(named, module) for module in modules for named in listeners_in(module)]
     if not taken:
         said = "".join(f"\n{problem}" for problem in problems[:20])
         raise ConfigError(f"{source}: no listeners were found in it: is it the RunsProvider's configuration?{said}")
@@ -79,8 +79,12 @@ def translate(source: Path, job_file: Path | None, folder: Path | None, launcher
     return Translated(text, templates, *count, problems, overlaps, warnings)
 
 
-def _listener(named: Named) -> listeners.Translation:
-    return settings.translate(named) if settings.is_scan(named) else listeners.translate(named)
+def _listener(named: Named, module: Module) -> listeners.Translation:
+    found = settings.translate(named) if settings.is_scan(named) else listeners.translate(named)
+    if module.torn and found.complete:
+        found.refuse(None, "lines of its file could not be read, and may have been its conditions: look")
+        found.whole()
+    return found
 
 
 def _jobs(
@@ -159,6 +163,7 @@ def _left_out(lines: list[str], place: int) -> bool:
         return False
     if not line.startswith("["):
         lines[place] = f"# {line}"
+        _disable(lines, place)
         return True
     name = line.strip("[]")
     for number in range(place, len(lines)):
@@ -167,6 +172,15 @@ def _left_out(lines: list[str], place: int) -> bool:
         if lines[number] and not lines[number].startswith("#"):
             lines[number] = f"# {lines[number]}"
     return True
+
+
+def _disable(lines: list[str], place: int) -> None:
+    """Have a listener that lost a key take nothing: it may have been a condition."""
+    head = next((number for number in range(place, -1, -1) if lines[number].startswith("[")), 0)
+    while lines[head].startswith("[listeners.") and lines[head].endswith(".match]"):
+        head = next(number for number in range(head - 1, -1, -1) if lines[number].startswith("["))
+    if lines[head].startswith("[listeners.") and not lines[head + 1].startswith("enabled = false"):
+        lines.insert(head + 1, "enabled = false   # a key is left out: see the top of the file")
 
 
 def _placeholders(lines: list[str]) -> list[Problem]:

@@ -7,6 +7,10 @@ PLACEHOLDER = "FILL_IN_"
 """Begins the word that stands for what only the old machine's environment knew: $HOME becomes FILL_IN_HOME."""
 
 
+LOST = "what could not be read"
+"""The key under which a table keeps that something is missing from it."""
+
+
 class NotData(Exception):
     """What stands in a line is not plain data, and why."""
 
@@ -48,6 +52,14 @@ class Table(dict[Any, Any]):
         """Set a key, and remember where."""
         self[key] = value
         self.lines[key] = line
+
+    def take(self, other: object, line: int) -> None:
+        """Add the entries of another one; remember a loss where it is none."""
+        if isinstance(other, Table):
+            self.update(other)
+            self.lines.update(other.lines)
+        else:
+            self.put(LOST, Unread(line), line)
 
     def line_of(self, key: Any) -> int:
         """Give the line of a key."""

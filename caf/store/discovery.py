@@ -7,10 +7,11 @@ only runs that differ are looked at one by one. A crash between two pages costs 
 import json
 import sqlite3
 from collections.abc import Iterable, Sequence
+from collections.abc import Set as AbstractSet
 from contextlib import suppress
 from typing import Any
 
-from caf.domain.discovery import Moments, Rules, merge, reconsider
+from caf.domain.discovery import Moments, Rules, Seen, merge, reconsider
 from caf.domain.matching import Status
 from caf.domain.runs import SECOND, Correction, Record
 from caf.store import newcomers
@@ -58,10 +59,12 @@ def absorb(
     now: float,
     replica_time: int,
     bulk: newcomers.Bulk | None = None,
+    renewed: AbstractSet[str] = frozenset(),
 ) -> Page:
     """Take over what differs in the snapshot's next `limit` runs beyond run `after`, and judge it.
 
-    `bulk` carries what the pages of one round learn about newcomers from one to the next.
+    `bulk` carries what the pages of one round learn about newcomers from one to the next. `renewed` are attributes that
+    the configuration did not have, or had otherwise, when the source was last absorbed as a whole.
     """
     page = Page()
     bulk = newcomers.Bulk() if bulk is None else bulk
@@ -74,7 +77,7 @@ def absorb(
             taken = newcomers.take_over(conn, bulk, rules, bounds, now, horizon, decide)
             page.new, page.became, page.notable = taken.new, taken.became, taken.notable
             for row in conn.execute(_DIFFERING, bounds).fetchall():
-                _look_at(conn, row, rules, now, replica_time, page)
+                _look_at(conn, row, rules, now, replica_time, page, renewed)
             page.last = end[0] if end else None
     except BaseException:
         bulk.memo.clear()  # it names verdicts that were never kept
@@ -83,17 +86,37 @@ def absorb(
 
 
 def _look_at(
-    conn: sqlite3.Connection, row: sqlite3.Row, rules: Rules, now: float, replica_time: int, page: Page
+    conn: sqlite3.Connection,
+    row: sqlite3.Row,
+    rules: Rules,
+    now: float,
+    replica_time: int,
+    page: Page,
+    renewed: AbstractSet[str],
 ) -> None:
     """Judge one run that is new or differs, by its own record."""
     seen, changed = seen_from(row, "read_"), False
     if row["known"] is not None:
         known = seen_from(row)
         seen = merge(known, seen)
-        changed = columns_of(seen) != columns_of(known)
+        if columns_of(seen) == columns_of(known):
+            return
+        changed = columns_of(_without(seen, renewed)) != columns_of(_without(known, renewed))
         if not changed:
+            # That more is asked about runs is no change of theirs: history is judged anew by a person's replay only,
+            # and runs that are open are looked at again in each round.
+            extra, notes = columns_of(seen)[-2:]
+            conn.execute("UPDATE run SET extra = ?, notes = ? WHERE run = ?", (extra, notes, row["run"]))
             return
     settle_on(conn, row, seen, rules, now, replica_time, page, changed=changed)
+
+
+def _without(seen: Seen, attributes: AbstractSet[str]) -> Seen:
+    if not attributes:
+        return seen
+    values = {name: value for name, value in seen.values.items() if name not in attributes}
+    notes = {name: note for name, note in seen.notes.items() if name not in attributes}
+    return Seen(values, notes, seen.last_lb_end)
 
 
 def _decider(conn: sqlite3.Connection, rules: Rules, now: float, replica_time: int) -> Decide:

@@ -5,13 +5,18 @@ An open reader holds up the supervisor's commits, so each answer is fetched whol
 
 import sqlite3
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from caf.domain.jobs import BUSY, FINAL, LEGAL, State
 from caf.domain.matching import Status
 from caf.domain.runs import SECOND
 from caf.store.jobs import no_run
+
+if TYPE_CHECKING:
+    from caf.domain.discovery import Seen
 
 PAGE = 5000
 FEW = 5  # of what needs a person, as many are named
@@ -156,6 +161,22 @@ def former_verdicts(conn: sqlite3.Connection, number: int) -> list[sqlite3.Row]:
     ).fetchall()
 
 
+def source_times(conn: sqlite3.Connection) -> sqlite3.Row | None:
+    """Give when the source was last written (ns), when it was absorbed, and how long (s) it may stand still."""
+    row: sqlite3.Row | None = conn.execute("SELECT replica_time, looked, stale FROM source WHERE id = 1").fetchone()
+    return row
+
+
+def seen_in(snapshot: Path, number: int) -> "Seen | None":
+    """Give what a source's snapshot says of a run; None if it does not have it."""
+    from caf.store.rows import seen_from  # most commands do without
+
+    with closing(sqlite3.connect(snapshot)) as conn:
+        conn.row_factory = sqlite3.Row
+        row = conn.execute("SELECT * FROM run WHERE run = ?", (number,)).fetchone()
+    return None if row is None else seen_from(row)
+
+
 def run_counts(conn: sqlite3.Connection) -> dict[str, int]:
     """Give how many runs have each status, in the statuses' order, those that none has left out."""
     found = dict(conn.execute("SELECT status, runs FROM run_count").fetchall())
@@ -177,11 +198,12 @@ def in_slots(conn: sqlite3.Connection) -> int:
 def asking_runs(conn: sqlite3.Connection, *, disputed: bool) -> tuple[int, list[sqlite3.Row]]:
     """Give how many runs two listeners take, or how many have jobs that disagree with their verdict; and the first few.
 
-    A run that is both is counted with the disputed ones.
+    A run that is both is counted with the disputed ones. `of_jobs` is the listener that its jobs were made for.
     """
     asking = "FROM run WHERE (status = 'CONFLICT' OR disputed = 1) AND disputed = ?"
     count = conn.execute(f"SELECT count(*) {asking}", (disputed,)).fetchone()[0]
-    few = f"SELECT run, status, listener {asking} ORDER BY run LIMIT {FEW}"
+    of_jobs = "(SELECT listener FROM job WHERE job.run = run.run ORDER BY job.id LIMIT 1) AS of_jobs"
+    few = f"SELECT run, status, listener, {of_jobs} {asking} ORDER BY run LIMIT {FEW}"
     return int(count), conn.execute(few, (disputed,)).fetchall()
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from caf.config import CoolSource, TableSource
 from caf.domain.discovery import Rules
-from caf.domain.errors import SourceError
+from caf.domain.errors import SourceError, StorageError
 from caf.domain.matching import Status
 from caf.domain.runs import SECOND
 from caf.store import discovery, duties, jobs
@@ -49,12 +49,15 @@ class Discovered:
 
 
 async def run_once(house: House) -> Discovered:
-    """Do one round. SourceError if the run database cannot be read; runs that are open are looked at all the same."""
+    """Do one round. SourceError, or StorageError, if the run database cannot be read or hangs.
+
+    Runs that are open are looked at all the same, and jobs made of those that are due.
+    """
     found = Discovered()
-    trouble: SourceError | None = None
+    trouble: SourceError | StorageError | None = None
     try:
         await _read(house, found)
-    except SourceError as error:
+    except (SourceError, StorageError) as error:
         trouble = error
     source = await house.database.call(discovery.source_row)
     if source is not None:
@@ -78,42 +81,59 @@ async def _read(house: House, found: Discovered) -> None:
     paths = await _paths(house, source)
     marks = await house.source_files.call("marks", paths, timeout=QUICK)
     identity = _identity(source)
-    same = before is not None and before["identity"] == identity
-    if same and before is not None and before["marks"] == marks:
+    if before is not None and before["identity"] == identity and before["marks"] == marks:
         return
     snapshot = house.database.path.with_name(f"snapshot-{os.getpid()}.db")
-    _remove(snapshot)
+    _sweep(snapshot.parent)
     try:
         result = await _snapshot(house, source, paths, str(snapshot))
         after = await house.source_files.call("marks", paths, timeout=QUICK)
         if after != marks:
             raise SourceError("the run database changed while it was read: it is read again in the next round")
-        folders = set(result.get("folders", {}))
-        gone = set(before["folders"]) - folders if same and before is not None else set()
+        folders = result.get("folders", {})
+        gone = _missed(before, identity) - set(folders)
         if gone:
             raise SourceError(
                 f"{', '.join(sorted(gone))}: was in the run database and is gone: nothing is taken over before it is "
                 "back; a replica that was copied without it must be copied again"
             )
-        replica_time = min(mark[4] for mark in marks)
+        # A file that no folder is taken from, such as another database's archive, says nothing about these runs.
+        replica_time = min(mark[4] for mark in marks if not folders or mark[0] in folders.values())
+        absorb = partial(discovery.absorb, bulk=Bulk(), renewed=_renewed(before, identity))
         total = await house.database.call(discovery.attach, str(snapshot))
         try:
-            await _pages(house, found, partial(discovery.absorb, bulk=Bulk()), replica_time, total)
+            await _pages(house, found, absorb, replica_time, total)
         finally:
             await house.database.call(discovery.detach)
         now = house.clock()
         await house.database.call(discovery.keep_source, identity, marks, folders, replica_time, source.stale, now)
     finally:
-        _remove(snapshot)
+        _sweep(snapshot.parent)
     found.read = True
     house.log.info("source.read", runs=result.get("runs"), new=found.new, changed=found.changed)
     for problem in result.get("problems", []):
         house.log.warning("source.problem", problem=problem)
 
 
-def _remove(snapshot: Path) -> None:
-    for name in (snapshot, snapshot.with_name(snapshot.name + "-journal")):
-        name.unlink(missing_ok=True)
+def _missed(before: dict[str, Any] | None, identity: dict[str, Any]) -> set[str]:
+    """Give the folders that must be there: all that were, but for those that only an attribute wanted that is gone."""
+    if before is None or any(before["identity"].get(key) != identity.get(key) for key in ("database", "replicas")):
+        return set()
+    former, present = (each.get("attributes", {}) for each in (before["identity"], identity))
+    return set(before["folders"]) - {table["folder"] for name, table in former.items() if present.get(name) != table}
+
+
+def _renewed(before: dict[str, Any] | None, identity: dict[str, Any]) -> set[str]:
+    """Give the attributes that were not asked for, or otherwise, when the source was last absorbed as a whole."""
+    former = identity if before is None else before["identity"]
+    known = former.get("attributes", {})
+    return {name for name, table in identity.get("attributes", {}).items() if known.get(name) != table}
+
+
+def _sweep(folder: Path) -> None:
+    """Remove snapshots, also those of a supervisor that was killed: only one at a time works in this folder."""
+    for left in folder.glob("snapshot-*.db*"):
+        left.unlink(missing_ok=True)
 
 
 async def _paths(house: House, source: CoolSource | TableSource) -> list[str]:

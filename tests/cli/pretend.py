@@ -191,7 +191,9 @@ def absorb(conn: sqlite3.Connection, folder: Path, runs: tuple[dict[str, Any], .
     discovery.attach(conn, str(path))
     discovery.absorb(conn, rules, -1, 1000, now, int(now * SECOND))
     discovery.detach(conn)
-    discovery.keep_source(conn, {}, [], [], int(now * SECOND), 7200.0, now)
+    discovery.keep_source(
+        conn, {}, [], [], int(now * SECOND), 1e10, now
+    )  # these runs are old, and nobody is to be called
     due = jobs.due_runs(conn)
     new = [
         jobs.NewJob(

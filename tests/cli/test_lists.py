@@ -4,8 +4,15 @@ import re
 
 import pytest
 
+from caf.config import parse
 from caf.domain.runs import ATTRIBUTES
-from tests.cli.pretend import D3PD, HOSTILE, RAMP, RUNS, Site
+from tests.cli.pretend import D3PD, HOSTILE, NOW, RAMP, RUNS, Site, a_run, absorb
+
+
+@pytest.fixture
+def plainly(site: Site) -> Site:
+    """The site, its configuration kept without its corrections, which every list needs."""
+    return site
 
 
 def numbers(rows: list[dict[str, object]]) -> list[object]:
@@ -57,6 +64,67 @@ def test_a_list_shows_corrected_values(site: Site) -> None:
 def test_filters_of_runs(site: Site, words: list[str], expected: list[int]) -> None:
     answer = site.caf("runs", "list", "--json", *words)
     assert (answer.status, numbers(answer.json())) == (0, expected)
+
+
+def test_unclaimed_runs_are_listed_with_what_they_missed(site: Site) -> None:
+    row = site.caf("runs", "list", "--status", "UNCLAIMED", "--json").json()[0]
+    assert row["run"] == 490005
+    assert row["nearest_miss"] == {
+        "listener": "Scan",
+        "failed": [{"attribute": "run_type", "operator": "equal", "wanted": "LarCalibL1Calo", "seen": "cismono"}],
+        "unknown": [],
+    }
+    out = site.caf("runs", "list", "--status", "unclaimed").out
+    assert "NEAREST MISS" in out
+    assert "Scan: run_type is LarCalibL1Calo; seen: cismono" in out
+    assert "nearest_miss" not in site.caf("runs", "list", "--json").json()[0]
+    assert "NEAREST" not in site.caf("runs", "list").out
+
+
+def test_open_runs_are_listed_with_what_they_wait_for(site: Site) -> None:
+    row = site.caf("runs", "list", "--status", "OPEN", "--json").json()[0]
+    miss = row["nearest_miss"]
+    assert (row["run"], miss["listener"], miss["failed"]) == (490003, "Scan", [])
+    assert miss["unknown"] == [{"attribute": "end", "operator": "known", "wanted": True, "seen": None}]
+    out = site.caf("runs", "list", "--status", "OPEN").out
+    assert "WAITS FOR" in out
+    assert "Scan waits: end is known; seen: not known" in out
+
+
+def test_a_run_that_is_taken_missed_nothing(site: Site) -> None:
+    words = ("runs", "list", "--status", "UNCLAIMED", "--status", "OPEN", "--status", "ACCEPTED")
+    found = {row["run"]: row["nearest_miss"] for row in site.caf(*words, "--json").json()}
+    assert sorted(run for run, miss in found.items() if miss is not None) == [490003, 490005]
+    assert len(found) == len(RUNS)
+    assert "NEAREST LISTENER" in site.caf(*words).out
+
+
+def test_what_was_missed_is_told_by_the_configuration_of_its_day(site: Site) -> None:
+    site.config.write_text(site.config.read_text().replace("LarCalibL1Calo", "Another"))
+    row = site.caf("runs", "list", "--status", "UNCLAIMED", "--json").json()[0]
+    assert row["nearest_miss"]["failed"][0]["wanted"] == "LarCalibL1Calo"
+
+
+def test_each_configuration_is_read_once_however_many_runs_there_are(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    conn = site.open()
+    absorb(conn, site.folder, tuple(a_run(490100 + n, run_type="cismono") for n in range(50)), NOW)
+    conn.close()
+    calls = []
+    monkeypatch.setattr("caf.config.parse", lambda *given: calls.append(given) or parse(*given))
+    assert len(site.caf("runs", "list", "--status", "UNCLAIMED", "--json").json()) == 51
+    assert len(calls) == 1
+
+
+def test_a_configuration_that_cannot_be_read_any_more_costs_the_misses_only(plainly: Site) -> None:
+    conn = plainly.open()
+    conn.execute("UPDATE configuration SET text = 'unknown = 1'")
+    conn.close()
+    answer = plainly.caf("runs", "list", "--status", "UNCLAIMED", "--json")
+    assert [row["nearest_miss"] for row in answer.json()] == [None]
+    assert "configuration 1 is of another version" in answer.err
+    assert plainly.caf("runs", "list", "--status", "UNCLAIMED").out.splitlines()[1].startswith("490005")
 
 
 def test_each_job_has_the_promised_keys(site: Site) -> None:

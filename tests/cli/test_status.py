@@ -4,13 +4,14 @@ import os
 import re
 import shutil
 import tempfile
+import time
 from pathlib import Path
 
 import pytest
 
 from caf import lock
 from caf.domain.jobs import State, Word
-from caf.store import duties, jobs
+from caf.store import configurations, discovery, duties, jobs
 from tests.cli.pretend import D3PD, NOW, RAMP, Site, move
 
 QUIET = 4e9  # a time to come
@@ -135,9 +136,73 @@ def test_runs_in_conflict_disputed_runs_and_unknown_jobs_need_a_person(site: Sit
     move(conn, 490001, RAMP, State.RUNNING, sets={"unknown_since": NOW})
     conn.close()
     needs = {need["what"]: need for need in site.caf("status", "--json").json()["needs"]}
-    assert needs["conflict"]["command"] == "caf listeners explain 490005"
-    assert needs["disputed"]["command"] == "caf runs show 490010"
+    assert needs["conflict"]["command"] == "caf runs assign 490005 LISTENER --reason TEXT"
+    assert "`caf listeners explain 490005` shows which" in needs["conflict"]["text"]
+    assert needs["disputed"]["command"] == "caf runs assign 490010 Scan --reason TEXT"
+    assert "`caf runs show 490010` tells" in needs["disputed"]["text"]
     assert needs["unknown"]["command"] == f"caf jobs why 490001 {RAMP}"
+
+
+def test_how_far_a_long_round_is_is_shown_while_somebody_does_it(site: Site) -> None:
+    conn = site.open()
+    duties.begun(conn, "discover", NOW)
+    duties.progressed(conn, "discover", "30,000 of 1,000,000 runs looked at")
+    assert site.caf("status", "--json").json()["duties"][0]["progress"] == "30,000 of 1,000,000 runs looked at"
+    assert "under way" not in site.caf("status").out  # what is left of a round whose process died
+    with lock.held(site.state / "caf.lock", NOW):
+        assert re.search(r"^discover .* under way: 30,000 of 1,000,000 runs looked at$", site.caf("status").out, re.M)
+        conn.execute("UPDATE duty SET next = ? WHERE name = 'discover'", (NOW + 60,))
+        assert re.search(r"discover is late by .* ago, 30,000 of 1,000,000", site.caf("status", "--nagios").out)
+    duties.ended(conn, "discover", NOW, QUIET, summary="7 new runs", error=None)
+    conn.close()
+    assert site.caf("status", "--json").json()["duties"][0]["progress"] is None
+
+
+def test_a_file_that_is_not_in_force_needs_a_person(site: Site) -> None:
+    settle_all(site)
+    conn = site.open()
+    configurations.complain(conn, "listeners.toml:3: [caf: is not TOML\x1b[2J\nlisteners.toml:9: more", NOW)
+    answer = site.caf("status")
+    assert answer.status == 1
+    told = " ".join(answer.out.split())
+    assert "listeners.toml is not in force since 2023-11-14 22:13 UTC: listeners.toml:3: [caf: is not TOML" in told
+    assert told.endswith("`caf check`")
+    assert "listeners.toml:9" not in told
+    nagios = site.caf("status", "--nagios")
+    assert (nagios.status, nagios.out.count("\n")) == (1, 1)
+    assert "is not in force" in nagios.out
+    configurations.complain(conn, None, NOW)
+    conn.close()
+    assert site.caf("status").status == 0
+
+
+def test_a_replica_that_stands_still_needs_a_person(site: Site) -> None:
+    settle_all(site)
+    conn = site.open()
+    now = time.time()
+    for age, asks in ((3 * 3600, True), (1800, False)):
+        discovery.keep_source(conn, {}, [], [], int((now - age) * 1e9), 7200.0, now)
+        duties.ended(conn, "discover", now, QUIET, summary=None, error=None)
+        needs = site.caf("status", "--json").json()["needs"]
+        assert [need["what"] for need in needs] == ["source"] * asks
+    discovery.keep_source(conn, {}, [], [], int((now - 3 * 3600) * 1e9), 7200.0, now)
+    conn.close()
+    answer = site.caf("status", "--nagios")
+    assert answer.status == 1
+    assert "the run database has not changed for 3 h: is its copy job alive?: `caf check`" in answer.out
+
+
+def test_nobody_is_called_about_a_replica_that_nobody_looked_at(site: Site) -> None:
+    """Without a supervisor only what was seen at the last look counts: the copies may well go on."""
+    settle_all(site)
+    conn = site.open()
+    then = time.time() - 86_400
+    discovery.keep_source(conn, {}, [], [], int((then - 60) * 1e9), 7200.0, then)
+    duties.ended(conn, "discover", then, QUIET, summary=None, error=None)
+    conn.close()
+    assert site.caf("status").status == 0
+    with lock.held(site.state / "caf.lock", NOW):
+        assert [need["what"] for need in site.caf("status", "--json").json()["needs"]] == ["source"]
 
 
 def test_status_before_the_first_round(empty: Site) -> None:

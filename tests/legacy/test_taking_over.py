@@ -1,8 +1,6 @@
 """rundb.db taken over: everything is known, nothing is run again."""
 
-import json
 import sqlite3
-from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -10,68 +8,14 @@ from typing import Any
 import pytest
 
 from caf.config import Configuration, parse
-from caf.domain.discovery import Rules
 from caf.domain.errors import ConfigError, StoreError
-from caf.domain.jobs import State, Word
-from caf.domain.runs import SECOND, to_json
-from caf.legacy.taking_over import TakenOver, take_over
-from caf.sources import snapshot
-from caf.store import configurations, discovery, jobs, queries
+from caf.domain.jobs import Word
+from caf.domain.runs import to_json
+from caf.legacy.taking_over import take_over
+from caf.store import configurations, jobs, queries
 from caf.store.configurations import text_of
-from caf.store.database import connect
 from caf.store.rows import record_from
-from tests.legacy import old_database
-from tests.legacy.old_database import START, a_job, a_run, put
-
-NOW = 1_700_000_000.0
-CONFIGURATION = """
-[source]
-replicas = ["cool/*.db"]
-[listeners.LArEnergyScan]
-min_events = 1700
-match = { run_type = "LarCalibL1Calo", tier0_tag = "L1CaloEnergyScan", end = { known = true } }
-[listeners.Standalone]
-match = { run_type = "Physics" }
-[jobs.LArL1CaloRampMaker]
-listeners = ["LArEnergyScan"]
-command = ["true"]
-[jobs.D3PD]
-listeners = ["Standalone"]
-command = ["true"]
-"""
-
-Import = Callable[[], TakenOver]
-
-
-@pytest.fixture
-def configuration(tmp_path: Path) -> Configuration:
-    return parse(CONFIGURATION, tmp_path / "listeners.toml")
-
-
-@pytest.fixture
-def old(tmp_path: Path) -> Any:
-    conn = old_database.make(tmp_path / "rundb.db")
-    yield conn
-    conn.close()
-
-
-@pytest.fixture
-def conn(tmp_path: Path) -> Any:
-    conn = connect(tmp_path / "caf.db", create=True)
-    yield conn
-    assert queries.findings(conn) == []
-    conn.close()
-
-
-@pytest.fixture
-def bring(conn: sqlite3.Connection, tmp_path: Path, configuration: Configuration) -> Import:
-    return lambda: take_over(conn, tmp_path / "rundb.db", configuration, "ann", NOW)
-
-
-def the_run(conn: sqlite3.Connection, run: int) -> dict[str, Any]:
-    row = queries.run(conn, run)
-    assert row is not None
-    return dict(row)
+from tests.legacy.old_database import CONFIGURATION, NOW, START, Import, a_job, a_run, put, the_run
 
 
 def dump(conn: sqlite3.Connection) -> list[str]:
@@ -128,7 +72,7 @@ def test_odd_numbers_are_read_and_nonsense_is_not_known(
 def test_an_end_from_the_last_lumi_block_stays_one(
     old: sqlite3.Connection, conn: sqlite3.Connection, bring: Import
 ) -> None:
-    """It is put in at settling, as with runs that caf finds itself, so that the run database can still give the real one."""
+    """It is put in at settling, as with all runs, so that the run database can still give the real one."""
     a_run(old, 1, errcode=17)
     bring()
     row = the_run(conn, 1)
@@ -178,7 +122,7 @@ def test_a_job_has_its_state(
 def test_what_was_running_says_so(old: sqlite3.Connection, conn: sqlite3.Connection, bring: Import) -> None:
     a_run(old, 1)
     a_job(old, 1, "RUN", batchid=15468385)
-    assert bring().asks == ["1 imported jobs wait for a person: caf jobs list --state WAITING"]
+    assert bring().asks == ["1 imported job waits for a person: caf jobs list --state WAITING"]
     job = jobs.find(conn, 1, "LArL1CaloRampMaker")
     assert "was RUN as batch job 15468385: what became of it is not known" in job["reason"]
     assert job["batch_id"] == "15468385"
@@ -249,7 +193,7 @@ def test_parameters_without_a_verdict_are_left_to_discover(
 
 def test_a_run_that_was_new_is_named(old: sqlite3.Connection, conn: sqlite3.Connection, bring: Import) -> None:
     put(old, "RUNSTATUS", run=9, listener="LArEnergyScan", status="NEW", validated=False)
-    assert "1 runs were accepted, but no jobs had been made of them, and none are: 9" in bring().asks
+    assert any(line.startswith("1 run was accepted, but no jobs had been made of it") for line in bring().asks)
     assert the_run(conn, 9)["jobs_due"] == 0
 
 
@@ -356,75 +300,3 @@ def test_overlapping_listeners_are_mended_first(
     twin = parse(CONFIGURATION + "[listeners.Twin]\n", tmp_path / "listeners.toml")
     with pytest.raises(ConfigError, match="overlap"):
         take_over(conn, tmp_path / "rundb.db", twin, "ann", NOW)
-
-
-def absorb(conn: sqlite3.Connection, configuration: Configuration, folder: Path, *runs: dict[str, Any]) -> None:
-    """Do what a round of discover does, but make no jobs."""
-    written = snapshot.create(str(folder / "snapshot.db"))
-    for row in runs:
-        names = ", ".join(f'"{name}"' for name in row)
-        written.execute(f"INSERT INTO run ({names}) VALUES ({', '.join('?' * len(row))})", tuple(row.values()))
-    written.close()
-    number = configurations.keep(conn, configuration.text, configuration.sha256, str(configuration.path), NOW)
-    rules = Rules(number, configuration.listeners_in_force(), (), int(86_400 * SECOND))
-    discovery.attach(conn, str(folder / "snapshot.db"))
-    discovery.absorb(conn, rules, -1, 1000, NOW, int(NOW * SECOND))
-    discovery.look_again(conn, rules, -1, 1000, NOW, int(NOW * SECOND))
-    discovery.detach(conn)
-
-
-REPLICA: dict[str, Any] = {
-    "run_type": "LarCalibL1Calo",
-    "partition": "L1CaloCombined",
-    "recorded": 1,
-    "l2_events": 0,
-    "stored_events": 12,
-    "tier0_tag": "L1CaloEnergyScan",
-    "extra": json.dumps({"timing_regime": "late"}),
-    "notes": json.dumps({"tier0_tag": {"final": False, "from": 3}}),
-}
-
-
-@pytest.mark.parametrize("more", [{}, {"last_lb_end": START}, {"run_type": "Physics"}, {"run_type": "cosmics"}])
-def test_the_next_look_at_the_run_database_leaves_standing_and_jobs(
-    old: sqlite3.Connection,
-    conn: sqlite3.Connection,
-    bring: Import,
-    configuration: Configuration,
-    tmp_path: Path,
-    more: dict[str, Any],
-) -> None:
-    """More columns, or a record that changed: shown, and nothing is run of it."""
-    for run in (1, 2, 3):
-        a_run(old, run, validated=run == 2)
-    a_job(old, 1, "DONE", result="OK")
-    a_job(old, 2, "RUN")
-    bring()
-    before = [dict(row) for row in conn.execute("SELECT * FROM job")]
-    for _ in range(2):
-        absorb(conn, configuration, tmp_path, *({"run": run, **REPLICA, **more} for run in (1, 2, 3)))
-        assert jobs.due_runs(conn) == []
-        assert [dict(row) for row in conn.execute("SELECT * FROM job")] == before
-        for run in (1, 2, 3):
-            row = the_run(conn, run)
-            assert (row["status"], row["listener"], row["disputed"]) == ("ACCEPTED", "LArEnergyScan", 0)
-            assert (row["needs_validation"], row["stored_events"]) == (run == 2, 12)
-    assert queries.job_counts(conn) == {"WAITING": 1, "DONE": 1}
-    assert conn.execute("SELECT count(*) FROM former_verdict").fetchone()[0] == 3
-
-
-def test_what_caf_made_itself_is_left_and_told(
-    old: sqlite3.Connection, conn: sqlite3.Connection, bring: Import, configuration: Configuration, tmp_path: Path
-) -> None:
-    """Caf had begun before anybody imported: a person must stop what would run again."""
-    absorb(conn, configuration, tmp_path, {"run": 1, "end": START, "start": START, **REPLICA, "notes": None})
-    due = jobs.due_runs(conn)
-    assert [row["run"] for row in due] == [1]
-    new = jobs.NewJob(1, "LArL1CaloRampMaker", "LArEnergyScan")
-    jobs.make(conn, 1, [new], [1], NOW)
-    a_run(old, 1)
-    a_job(old, 1, "DONE", result="OK")
-    taken = bring()
-    assert (taken.runs, taken.known_runs, taken.known_jobs) == (0, 1, 1)
-    assert jobs.find(conn, 1, "LArL1CaloRampMaker")["state"] == State.NEW
-    assert any("caf jobs kill 1 LArL1CaloRampMaker" in line for line in taken.asks)

@@ -9,15 +9,45 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from caf.domain.jobs import FINAL, State
+from caf.domain.discovery import Seen
+from caf.domain.jobs import FINAL, Result, State
 from caf.domain.matching import Status
-from caf.legacy.standing import OldJob, OldRun
 from caf.store.audit import note
 from caf.store.database import transaction
 from caf.store.jobs import DISCOVER
 from caf.store.rows import SEEN_COLUMNS, columns_of, quoted
 
 DECIDED = "import"
+
+
+@dataclass(frozen=True, slots=True)
+class OldJob:
+    """A job as caf keeps it. Times in seconds since 1970 UTC."""
+
+    job: str
+    listener: str
+    state: State
+    result: Result | None
+    reason: str
+    batch_id: str | None
+    began: float | None
+    ended: float | None
+    in_doubt: bool = False  # it was with the batch system: it may have run, or run still
+
+
+@dataclass(frozen=True, slots=True)
+class OldRun:
+    """A run as caf keeps it; `listener` None: it had jobs, but no verdict is known."""
+
+    seen: Seen
+    listener: str | None
+    needs_validation: bool
+    jobs: tuple[OldJob, ...]
+
+    @property
+    def run(self) -> int:
+        """The run's number."""
+        return int(self.seen.values["run"] or 0)
 
 
 @dataclass(slots=True)
@@ -111,7 +141,7 @@ def _keep_job(
     start = run.seen.values.get("start")
     began = job.began or (start / 1e9 if isinstance(start, int) else now)
     ended = max(began, job.ended or began)
-    given = [*key, job.listener, configuration_id, job.state, job.result, job.reason, job.batch_id]
+    given: list[object] = [*key, job.listener, configuration_id, job.state, job.result, job.reason, job.batch_id]
     given += [began, ended, ended, job.state is State.FAILED]  # a failure of years ago asks nobody for anything
     conn.execute(
         "INSERT INTO job (run, job, listener, configuration_id, state, result, reason, batch_id, created, since, "

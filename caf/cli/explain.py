@@ -1,0 +1,203 @@
+"""`caf listeners explain`: why a run was or was not taken, condition by condition."""
+
+import sqlite3
+import time
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from caf.cli.kept import Kept
+from caf.cli.options import Config, Json, Place, Run, StateDir
+from caf.cli.sourced import sourced
+from caf.cli.text import ago, harmless, print_json, shown, wrapped
+from caf.cli.words import described
+from caf.domain.discovery import Moments, Rules, reconsider
+from caf.domain.errors import NotFound, SourceError
+from caf.domain.matching import Answer, Listener, Status, split_answers
+from caf.domain.runs import SECOND, Record, iso_time, parse_time, to_json
+from caf.store import queries
+
+if TYPE_CHECKING:
+    from caf.config import Configuration
+
+_ANSWERS = {Answer.HOLDS: "holds", Answer.FAILS: "fails", Answer.UNKNOWN: "unknown"}
+
+
+def explain(run: Run, as_json: Json = False, config: Config = None, state: StateDir = None) -> None:
+    """Explain why a run was or was not taken.
+
+    Every condition of every listener, what it wants and what was seen; the nearest listeners first. A run that caf does
+    not know yet is looked for in the run database.
+
+    Example: caf listeners explain 490001
+    """
+    place = Place.of(config, state)
+    with place.database() as conn:
+        row = queries.run(conn, run) if conn is not None else None
+        if conn is not None and row is not None:
+            explained = _known(conn, row)
+        else:
+            unknown = queries.unknown_run(conn, run) if conn is not None else f"no run {run}: nothing is known yet"
+            explained = None
+    if explained is None:  # no reader holds up the supervisor while the run database is read
+        explained = _only_sourced(place, run, unknown)
+    if as_json:
+        print_json(explained)
+    else:
+        _print(explained)
+
+
+def _known(conn: sqlite3.Connection, row: sqlite3.Row) -> dict[str, Any]:
+    """Explain a known run: as it was judged, under the configuration of its day."""
+    kept = Kept(conn)
+    verdict = queries.verdict(conn, row["verdict_id"])
+    configuration = kept.configuration(verdict["configuration_id"])
+    source = queries.source_times(conn)
+    needs = row["needs_validation"]
+    settles = None
+    if row["status"] == Status.OPEN:
+        times = (row[name] for name in ("start", "end", "last_lb_end", "last_change"))
+        settles = _settles(times, int(row["first_seen"] * SECOND), configuration)
+    return {
+        "run": row["run"],
+        "known": True,
+        "status": row["status"],
+        "listener": row["listener"],
+        "needs_validation": None if needs is None else bool(needs),
+        "decided_by": row["decided_by"],
+        "reason": row["reason"],
+        "settled": bool(row["settled"]),
+        "again_until": settles,
+        "replica_time": iso_time(source["replica_time"]) if source is not None else None,
+        "configuration": verdict["configuration_id"],
+        "listeners": _answers(configuration.listeners_in_force(), verdict["answers"], kept.record(row)),
+    }
+
+
+def _only_sourced(place: Place, run: int, unknown: str) -> dict[str, Any]:
+    """Explain a run that caf has not seen yet: read the run database, and judge it by the file as if it came now."""
+    from caf.config import load
+
+    configuration = load(place.config)
+    if run < configuration.source.first_run:
+        raise NotFound(f"{unknown}; [source] first_run = {configuration.source.first_run} leaves it out")
+    state = place.given_state if place.given_state is not None else configuration.caf.state
+    now = time.time_ns()
+    try:
+        with sourced(configuration, state, run) as read:
+            seen, written = queries.seen_in(read.snapshot, run), read.written
+    except SourceError as error:
+        raise NotFound(f"{unknown}, and the run database cannot be asked: {error}") from None
+    if seen is None:
+        when = f"{iso_time(written)[:16].replace('T', ' ')} UTC"
+        raise NotFound(f"{unknown}; the run database, last written {when}, does not have it either")
+    settle = int(configuration.caf.settle * SECOND)
+    listeners = configuration.listeners_in_force()
+    rules = Rules(0, listeners, configuration.corrections_in_force(), settle)
+    record, verdict = reconsider(seen, rules, Moments(now, written, now, None))
+    times = (seen.values.get("start"), seen.values.get("end"), seen.last_lb_end)
+    return {
+        "run": run,
+        "known": False,
+        "status": verdict.status,
+        "listener": verdict.listener,
+        "needs_validation": verdict.needs_validation,
+        "decided_by": None,
+        "reason": None,
+        "settled": record.settled,
+        "again_until": _settles(times, now, configuration) if verdict.status is Status.OPEN else None,
+        "replica_time": iso_time(written),
+        "configuration": None,
+        "listeners": _answers(listeners, verdict.answers, record),
+    }
+
+
+def _settles(times: Iterable[Any], first_seen: int, configuration: "Configuration") -> str:
+    """Give when an OPEN run settles if nothing more comes; the replica must be newer than that too."""
+    known = [moment for moment in times if moment is not None]
+    return iso_time((max(known) if known else first_seen) + int(configuration.caf.settle * SECOND))
+
+
+def _answers(listeners: tuple[Listener, ...], answers: str, record: Record) -> list[dict[str, Any]]:
+    """Take a verdict apart; the listeners that came nearest to taking the run come first."""
+    parts = split_answers(listeners, answers)
+    rows = []
+    for listener in listeners:
+        letters, enough = parts[listener.name]
+        worst = Answer.FAILS if Answer.FAILS in letters else Answer.HOLDS
+        if worst is Answer.HOLDS and Answer.UNKNOWN in (*letters, enough):
+            worst = Answer.UNKNOWN
+        row: dict[str, Any] = {"name": listener.name, "answer": _ANSWERS[worst], "failing": letters.count(Answer.FAILS)}
+        row["conditions"] = [
+            {**described(condition), **_seen(condition.attribute, record), "answer": _ANSWERS[letter]}
+            for condition, letter in zip(listener.conditions, letters, strict=True)
+        ]
+        row["min_events"] = None
+        if listener.min_events is not None and enough is not None:
+            seen = _seen("events", record)
+            row["min_events"] = {"wanted": listener.min_events, **seen, "answer": _ANSWERS[enough]}
+        rows.append((letters.count(Answer.FAILS), letters.count(Answer.UNKNOWN), row))
+    rows.sort(key=lambda ranked: ranked[:2])
+    return [row for _, _, row in rows]
+
+
+def _seen(attribute: str, record: Record) -> dict[str, Any]:
+    note = record.notes.get(attribute)
+    return {
+        "seen": to_json(attribute, record.values.get(attribute)),
+        "inherited_from": note.inherited_from if note is not None else None,
+        "provisional": record.provisional(attribute),
+        "corrected": record.corrected.get(attribute),
+    }
+
+
+def _print(explained: dict[str, Any]) -> None:
+    taken = f", taken by {explained['listener']}" if explained["listener"] else ""
+    reason = f": {harmless(explained['reason'])}" if explained["reason"] else ""
+    person = f" (decided by {harmless(explained['decided_by'])}{reason})" if explained["decided_by"] else ""
+    if explained["known"]:
+        print(f"run {explained['run']} is {explained['status']}{taken}{person}")
+    else:
+        print(f"run {explained['run']} is in the run database, and caf has not taken it over yet.")
+        print(f"By the configuration file as it is, seen now, it would be {explained['status']}{taken}.")
+    if explained["needs_validation"]:
+        print("It has too few events: a person must validate it.")
+    if explained["again_until"] is not None:
+        until = (
+            f"{_minutes(explained['again_until'])} ({ago(parse_time(explained['again_until']) / SECOND, time.time())})"
+        )
+        print(f"It is looked at again until {until}; what is not known then never was.")
+        written = explained["replica_time"]
+        if written is not None and written <= explained["again_until"] < iso_time(time.time_ns()):
+            print(f"That is past, but the run database's copy was last written {_minutes(written)}: it must be newer.")
+    for listener in explained["listeners"]:
+        failing = "1 condition fails" if listener["failing"] == 1 else f"{listener['failing']} conditions fail"
+        word = {"holds": "takes it", "unknown": "may take it: something is not known yet"}.get(listener["answer"])
+        print(f"\n{listener['name']}: {word or f'does not take it: {failing}'}")
+        for line in _lines(listener):
+            print(wrapped(line, first="  ", rest=" " * 8))
+
+
+def _lines(listener: dict[str, Any]) -> Iterator[str]:
+    marks = {"holds": "ok  ", "fails": "NO  ", "unknown": "??  "}
+    for condition in listener["conditions"]:
+        yield f"{marks[condition['answer']]}{harmless(condition['text'])}; seen: {_value(condition)}"
+    if (enough := listener["min_events"]) is not None:
+        mark = {**marks, "fails": "few "}[enough["answer"]]
+        yield f"{mark}events is at least {enough['wanted']} (else: validation); seen: {_value(enough)}"
+
+
+def _value(seen: dict[str, Any]) -> str:
+    """Give what was seen, with what must be known of it."""
+    text = "not known" if seen["seen"] is None else ('""' if seen["seen"] == "" else shown(seen["seen"]))
+    remarks = []
+    if seen["corrected"] is not None:
+        remarks.append(f"corrected: {harmless(seen['corrected'])}")
+    elif seen["inherited_from"] is not None:
+        remarks.append(f"inherited from run {seen['inherited_from']}")
+    if seen["provisional"]:
+        remarks.append("may still change")
+    return text + (f" ({', '.join(remarks)})" if remarks else "")
+
+
+def _minutes(iso: str) -> str:
+    return f"{iso[:16].replace('T', ' ')} UTC"
