@@ -27,14 +27,13 @@ _COLUMNS = (
 )
 _UNLIKE = " OR ".join(f's."{c}" IS NOT r."{c}"' for c in SEEN_COLUMNS)
 _DIFFERING = (
-    f"{_COLUMNS} JOIN main.run r ON r.run = s.run WHERE s.run > ? AND s.run <= ? "
-    f"AND ({_UNLIKE}) AND s.run NOT IN (SELECT run FROM temp.taken) ORDER BY s.run"
+    f"{_COLUMNS} JOIN main.run r ON r.run = s.run WHERE s.run > ? AND s.run <= ? AND ({_UNLIKE}) ORDER BY s.run"
 )
 _NEW = (
     f"{_COLUMNS} LEFT JOIN main.run r ON r.run = s.run WHERE s.run > ? AND s.run <= ? AND r.run IS NULL ORDER BY s.run"
 )
-_ALL_KNOWN = (
-    "SELECT (SELECT count(*) FROM snapshot.run WHERE run > :after AND run <= :end) = (SELECT count(*) "
+_COUNTS = (
+    "SELECT (SELECT count(*) FROM snapshot.run WHERE run > :after AND run <= :end), (SELECT count(*) "
     "FROM snapshot.run s JOIN main.run r ON r.run = s.run WHERE s.run > :after AND s.run <= :end)"
 )
 _PAGE_END = "SELECT run FROM snapshot.run WHERE run > ? ORDER BY run LIMIT 1 OFFSET ?"
@@ -80,14 +79,16 @@ def absorb(
             end = conn.execute(_PAGE_END, (after, limit - 1)).fetchone()
             bounds = (after, end[0] if end else LAST_RUN)
             newcomers.forget(conn)
-            if not conn.execute(_ALL_KNOWN, {"after": bounds[0], "end": bounds[1]}).fetchone()[0]:
+            read, known = conn.execute(_COUNTS, {"after": bounds[0], "end": bounds[1]}).fetchone()
+            rows = conn.execute(_DIFFERING, bounds).fetchall() if known else []
+            if read > known:
                 decide = _decider(conn, rules, now, replica_time)
                 horizon = min(int(now * SECOND), replica_time) - rules.settle
                 taken = newcomers.take_over(conn, bulk, rules, bounds, now, horizon, decide)
                 page.new, page.became, page.notable = taken.new, taken.became, taken.notable
-                for row in conn.execute(_NEW, bounds).fetchall():
-                    _look_at(conn, row, rules, now, replica_time, page)
-            for row in conn.execute(_DIFFERING, bounds).fetchall():
+                if taken.new < read - known:
+                    rows += conn.execute(_NEW, bounds).fetchall()
+            for row in rows:
                 _look_at(conn, row, rules, now, replica_time, page)
             page.last = end[0] if end else None
     except BaseException:

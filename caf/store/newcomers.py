@@ -74,7 +74,13 @@ def take_over(
             notable.append((run, status, listener))
         taken.append((run, verdict_id, row[1]))
     conn.executemany("INSERT INTO temp.taken VALUES (?, ?, ?)", taken)
+    conn.execute("INSERT INTO meta VALUES ('counting_in_bulk', '')")
     _insert(conn, now)
+    conn.execute("DELETE FROM meta WHERE name = 'counting_in_bulk'")
+    conn.executemany(
+        "INSERT INTO run_count VALUES (?, ?) ON CONFLICT (status) DO UPDATE SET runs = runs + excluded.runs",
+        sorted(became.items()),
+    )
     return Taken(len(taken), became, notable)
 
 

@@ -114,9 +114,7 @@ def apply(
 
 _ROW = (
     "SELECT run, run AS known, status, listener, needs_validation, verdict_id, settled, first_seen, judged, "
-    "last_change, decided_by, "
-    + quoted(SEEN_COLUMNS)
-    + " FROM run WHERE run = ?"
+    "last_change, decided_by, " + quoted(SEEN_COLUMNS) + " FROM run WHERE run = ?"
 )
 
 

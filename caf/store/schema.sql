@@ -117,7 +117,10 @@ CREATE TABLE run_count (
     status TEXT PRIMARY KEY,
     runs INTEGER NOT NULL
 ) WITHOUT ROWID;
-CREATE TRIGGER run_counted AFTER INSERT ON run BEGIN
+-- Whoever writes very many runs at once counts them itself, and says so in meta for as long as its transaction lasts.
+CREATE TRIGGER run_counted AFTER INSERT ON run
+WHEN NOT EXISTS (SELECT 1 FROM meta WHERE name = 'counting_in_bulk')
+BEGIN
     INSERT INTO run_count VALUES (NEW.status, 1) ON CONFLICT (status) DO UPDATE SET runs = runs + 1;
 END;
 CREATE TRIGGER run_recounted AFTER UPDATE OF status ON run WHEN OLD.status <> NEW.status BEGIN
