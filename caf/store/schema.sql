@@ -173,6 +173,7 @@ CREATE TABLE job (
 CREATE INDEX job_open ON job (state, priority, run) WHERE state NOT IN ('DONE', 'FAILED', 'REJECTED', 'CANCELLED');
 CREATE INDEX job_asking ON job (id) WHERE state = 'FAILED' AND acknowledged = 0;
 CREATE INDEX job_name ON job (job, state);
+CREATE INDEX job_due ON job (not_before) WHERE not_before IS NOT NULL;
 
 CREATE TRIGGER job_moves BEFORE UPDATE OF state ON job
 WHEN OLD.state <> NEW.state
