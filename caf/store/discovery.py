@@ -20,19 +20,28 @@ from caf.store.keys import Decide
 from caf.store.rows import SEEN_COLUMNS, columns_of, quoted, record_from, seen_from
 from caf.store.verdicts import Page, intern, settle_on
 
-_DIFFERING = (
-    "SELECT s.run AS run, r.run AS known, r.status, r.listener, r.needs_validation, r.verdict_id, r.settled, r.first_seen, r.judged, "
-    "r.last_change, r.decided_by, "
+_COLUMNS = (
+    "SELECT s.run AS run, r.run AS known, r.status, r.listener, r.needs_validation, r.verdict_id, r.settled, "
+    "r.first_seen, r.judged, r.last_change, r.decided_by, "
     + ", ".join(f's."{c}" AS "read_{c}", r."{c}" AS "{c}"' for c in SEEN_COLUMNS)
-    + " FROM snapshot.run s LEFT JOIN main.run r ON r.run = s.run WHERE s.run > ? AND s.run <= ? "
-    "AND s.run NOT IN (SELECT run FROM temp.taken) AND (r.run IS NULL OR "
-    + " OR ".join(f'(s."{c}" IS NOT NULL AND s."{c}" IS NOT r."{c}")' for c in SEEN_COLUMNS if c != "notes")
-    + " OR s.notes IS NOT r.notes) ORDER BY s.run"
+    + " FROM snapshot.run s "
+)
+_UNLIKE = " OR ".join(f's."{c}" IS NOT r."{c}"' for c in SEEN_COLUMNS)
+_DIFFERING = (
+    f"{_COLUMNS} JOIN main.run r ON r.run = s.run WHERE s.run > ? AND s.run <= ? AND ({_UNLIKE}) ORDER BY s.run"
+)
+_NEW = (
+    f"{_COLUMNS} LEFT JOIN main.run r ON r.run = s.run WHERE s.run > ? AND s.run <= ? AND r.run IS NULL ORDER BY s.run"
+)
+_COUNTS = (
+    "SELECT (SELECT count(*) FROM snapshot.run WHERE run > :after AND run <= :end), (SELECT count(*) "
+    "FROM snapshot.run s JOIN main.run r ON r.run = s.run WHERE s.run > :after AND s.run <= :end)"
 )
 _PAGE_END = "SELECT run FROM snapshot.run WHERE run > ? ORDER BY run LIMIT 1 OFFSET ?"
 LAST_RUN = 2**63 - 1
 _OPEN = (
-    "SELECT run, run AS known, status, listener, needs_validation, verdict_id, settled, first_seen, judged, last_change, decided_by, "
+    "SELECT run, run AS known, status, listener, needs_validation, verdict_id, settled, first_seen, judged, "
+    "last_change, decided_by, "
     + quoted(SEEN_COLUMNS)
     + " FROM run WHERE status = 'OPEN' AND run > ? ORDER BY run LIMIT ?"
 )
@@ -72,11 +81,17 @@ def absorb(
         with transaction(conn):
             end = conn.execute(_PAGE_END, (after, limit - 1)).fetchone()
             bounds = (after, end[0] if end else LAST_RUN)
-            decide = _decider(conn, rules, now, replica_time)
-            horizon = min(int(now * SECOND), replica_time) - rules.settle
-            taken = newcomers.take_over(conn, bulk, rules, bounds, now, horizon, decide)
-            page.new, page.became, page.notable = taken.new, taken.became, taken.notable
-            for row in conn.execute(_DIFFERING, bounds).fetchall():
+            newcomers.forget(conn)
+            read, known = conn.execute(_COUNTS, {"after": bounds[0], "end": bounds[1]}).fetchone()
+            rows = conn.execute(_DIFFERING, bounds).fetchall() if known else []
+            if read > known:
+                decide = _decider(conn, rules, now, replica_time)
+                horizon = min(int(now * SECOND), replica_time) - rules.settle
+                taken = newcomers.take_over(conn, bulk, rules, bounds, now, horizon, decide)
+                page.new, page.became, page.notable = taken.new, taken.became, taken.notable
+                if taken.new < read - known:
+                    rows += conn.execute(_NEW, bounds).fetchall()
+            for row in rows:
                 _look_at(conn, row, rules, now, replica_time, page, renewed)
             page.last = end[0] if end else None
     except BaseException:

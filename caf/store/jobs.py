@@ -275,10 +275,8 @@ def in_states(
 
 
 def next_due(conn: sqlite3.Connection) -> float | None:
-    """Give when the next back-off of an open job runs out."""
-    row = conn.execute(
-        "SELECT min(not_before) FROM job WHERE state NOT IN ('DONE', 'FAILED', 'REJECTED', 'CANCELLED')"
-    ).fetchone()
+    """Give when the next back-off runs out; only open jobs have one."""
+    row = conn.execute("SELECT min(not_before) FROM job WHERE not_before IS NOT NULL").fetchone()
     return None if row[0] is None else float(row[0])
 
 

@@ -30,6 +30,12 @@ class Taken:
     notable: list[tuple[int, str, str | None]]
 
 
+def forget(conn: sqlite3.Connection) -> None:
+    """Begin a page: nobody has been taken over."""
+    conn.execute("CREATE TABLE IF NOT EXISTS temp.taken (run INTEGER PRIMARY KEY, verdict_id INTEGER, settled INTEGER)")
+    conn.execute("DELETE FROM temp.taken")
+
+
 def take_over(
     conn: sqlite3.Connection,
     bulk: Bulk,
@@ -54,8 +60,6 @@ def take_over(
         "AND NOT EXISTS (SELECT 1 FROM main.run r WHERE r.run = s.run)",
         bounds,
     ).fetchall()
-    conn.execute("DROP TABLE IF EXISTS temp.taken")
-    conn.execute("CREATE TABLE temp.taken (run INTEGER PRIMARY KEY, verdict_id INTEGER, settled INTEGER)")
     became: Counter[str] = Counter()
     notable: list[tuple[int, str, str | None]] = []
     taken = []
@@ -70,7 +74,13 @@ def take_over(
             notable.append((run, status, listener))
         taken.append((run, verdict_id, row[1]))
     conn.executemany("INSERT INTO temp.taken VALUES (?, ?, ?)", taken)
+    conn.execute("INSERT INTO meta VALUES ('counting_in_bulk', '')")
     _insert(conn, now)
+    conn.execute("DELETE FROM meta WHERE name = 'counting_in_bulk'")
+    conn.executemany(
+        "INSERT INTO run_count VALUES (?, ?) ON CONFLICT (status) DO UPDATE SET runs = runs + excluded.runs",
+        sorted(became.items()),
+    )
     return Taken(len(taken), became, notable)
 
 

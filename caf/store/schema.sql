@@ -117,7 +117,10 @@ CREATE TABLE run_count (
     status TEXT PRIMARY KEY,
     runs INTEGER NOT NULL
 ) WITHOUT ROWID;
-CREATE TRIGGER run_counted AFTER INSERT ON run BEGIN
+-- Whoever writes very many runs at once counts them itself, and says so in meta for as long as its transaction lasts.
+CREATE TRIGGER run_counted AFTER INSERT ON run
+WHEN NOT EXISTS (SELECT 1 FROM meta WHERE name = 'counting_in_bulk')
+BEGIN
     INSERT INTO run_count VALUES (NEW.status, 1) ON CONFLICT (status) DO UPDATE SET runs = runs + 1;
 END;
 CREATE TRIGGER run_recounted AFTER UPDATE OF status ON run WHEN OLD.status <> NEW.status BEGIN
@@ -170,6 +173,7 @@ CREATE TABLE job (
 CREATE INDEX job_open ON job (state, priority, run) WHERE state NOT IN ('DONE', 'FAILED', 'REJECTED', 'CANCELLED');
 CREATE INDEX job_asking ON job (id) WHERE state = 'FAILED' AND acknowledged = 0;
 CREATE INDEX job_name ON job (job, state);
+CREATE INDEX job_due ON job (not_before) WHERE not_before IS NOT NULL;
 
 CREATE TRIGGER job_moves BEFORE UPDATE OF state ON job
 WHEN OLD.state <> NEW.state

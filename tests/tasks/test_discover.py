@@ -585,12 +585,16 @@ class TestConfiguration:
             start(writer, RUN + 3, NOW - 60)
             whole(writer, RUN + 4, NOW - 60)
         duty.round()
-        before = duty.query("SELECT run, status, listener, verdict_id, settled, last_change FROM run WHERE run <> ?", RUN + 3)
+        before = duty.query(
+            "SELECT run, status, listener, verdict_id, settled, last_change FROM run WHERE run <> ?", RUN + 3
+        )
         listener = '[listeners.Late.match]\nrun_type = "crashy"\nregime = { known = false }\n'
         duty.again(CONFIGURATION + REGIME + listener)
         found = duty.round(600)
         assert (found.read, found.new, found.changed, found.jobs) == (True, 0, 0, 0)
-        after = duty.query("SELECT run, status, listener, verdict_id, settled, last_change FROM run WHERE run <> ?", RUN + 3)
+        after = duty.query(
+            "SELECT run, status, listener, verdict_id, settled, last_change FROM run WHERE run <> ?", RUN + 3
+        )
         assert after == before
         assert duty.query("SELECT * FROM former_verdict") == []
         assert json.loads(duty.run(RUN)["extra"]) == {"regime": "Calib1"}
@@ -685,9 +689,7 @@ class TestInterruption:
         duty.round()
         assert not left.exists()
 
-    def test_a_replica_that_hangs_does_not_hold_up_the_rest(
-        self, duty: Duty, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_a_replica_that_hangs_does_not_hold_up_the_rest(self, duty: Duty, monkeypatch: pytest.MonkeyPatch) -> None:
         """Whoever assigns a run meanwhile gets its jobs; open runs are looked at all the same."""
         with duty.writing() as writer:
             whole(writer, RUN, NOW - 3600, tag="Pedestal")

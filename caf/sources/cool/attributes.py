@@ -67,7 +67,12 @@ class Attribute:
         since = f"({self.source.alias}.IOV_SINCE >> {RUN_BITS})"
         final = f"CASE WHEN m.run < {self.latest >> RUN_BITS} THEN 'true' ELSE 'false' END"
         member = f"""{json_member(self.wanted.name)} || '{{"final":' || {final} || ',"from":' || {since} || '}}'"""
-        return f"CASE WHEN {self.source.present} IS NOT NULL AND {since} <> m.run THEN {member} END"
+        return f"CASE WHEN {self.is_inherited} THEN {member} END"
+
+    @property
+    def is_inherited(self) -> str:
+        """The SQL of whether the value is an earlier run's."""
+        return f"{self.source.present} IS NOT NULL AND ({self.source.alias}.IOV_SINCE >> {RUN_BITS}) <> m.run"
 
 
 def column_of(source: Attached, asked: Wanted) -> Column:

@@ -159,4 +159,6 @@ def _notes(found: RunFolders) -> str:
     attributes = [each for each in (found.tier0_tag, *found.configured) if each and each.inherits]
     members |= {each.wanted.name: each.note() for each in attributes}
     joined = " || ".join(f"coalesce(',' || {members[name]}, '')" for name in sorted(members))
-    return f"nullif('{{' || substr({joined}, 2) || '}}', '{{}}')"
+    # Nearly no run has any, and putting texts together is what costs most.
+    some = " OR ".join([f"({open_run})", *(f"({each.is_inherited})" for each in attributes)])
+    return f"CASE WHEN {some} THEN '{{' || substr({joined}, 2) || '}}' END"
