@@ -116,12 +116,13 @@ def _runs(conn: sqlite3.Connection) -> list[Need]:
         found.append(Need("conflict", text, f"caf runs assign {run} LISTENER --reason TEXT", count=count))
     count, rows = queries.asking_runs(conn, disputed=True)
     if count:
-        run, keep = rows[0]["run"], rows[0]["of_jobs"]
+        run = rows[0]["run"]
+        jobs = queries.jobs_of(conn, run)
         text = (
             f"{counted(count, 'run')} with jobs that no longer agree with the verdict: "
             f"{_some(rows, count, job=False)}; {unbroken(f'caf runs show {run}')} tells; to leave it as it is"
         )
-        word = f"assign {run} {keep}" if keep is not None else f"ignore {run}"
+        word = f"assign {run} {jobs[0]['listener']}" if jobs else f"ignore {run}"
         found.append(Need("disputed", text, f"caf runs {word} --reason TEXT", count=count))
     return found
 

@@ -57,9 +57,9 @@ def nearest(listeners: Sequence[Listener], answers: str, *, opened: bool) -> Nea
 
     Of an OPEN run, the one that could still take it and does not know.
     """
-    found = []
+    found, parts = [], split_answers(listeners, answers)
     for listener in listeners:
-        letters, enough = split_answers(listeners, answers)[listener.name]
+        letters, enough = parts[listener.name]
         pairs = list(zip(listener.conditions, letters, strict=True))
         failed = tuple(condition for condition, letter in pairs if letter is Answer.FAILS)
         unknown = tuple(condition for condition, letter in pairs if letter is Answer.UNKNOWN)

@@ -199,16 +199,17 @@ def _put_down(conn: sqlite3.Connection, place: Place, configuration: "Configurat
     """
     from caf.force import checked
 
-    last = configurations.last_good(conn)
-    if last is None or last[0] != configuration.text:
+    last, path = configurations.last_good(conn), str(configuration.path)
+    if last is not None and last[0] == configuration.text:
+        path = last[1]  # the same text may stand elsewhere too, and paths in it are relative
+    else:
         if place.supervisor() is not None:
             raise Refused(
-                f"{configuration.path} is not what the running supervisor goes by: a changed file comes into force by "
-                "itself within seconds, if it has no errors: `caf status` and `caf check` tell; then try again"
+                f"{path} is not what the running supervisor goes by: a changed file comes into force by itself within "
+                "seconds, if it has no errors: `caf status` and `caf check` tell; then try again"
             )
         checked(configuration)
-    text, path = configuration.text, str(configuration.path)
-    return configurations.keep(conn, text, configuration.sha256, path, time.time())
+    return configurations.keep(conn, configuration.text, configuration.sha256, path, time.time())
 
 
 def _for_json(found: Found, limit_of_jobs: int, *, applied: bool) -> dict[str, Any]:

@@ -50,8 +50,11 @@ class Change:
 
 
 def due_runs(conn: sqlite3.Connection) -> list[sqlite3.Row]:
-    """Give the accepted runs whose jobs have not been made."""
-    return conn.execute("SELECT * FROM run WHERE jobs_due = 1 ORDER BY run").fetchall()
+    """Give the accepted runs whose jobs have not been made, each with the configuration that it was `judged_by`."""
+    return conn.execute(
+        "SELECT run.*, verdict.configuration_id AS judged_by FROM run JOIN verdict ON verdict.id = run.verdict_id "
+        "WHERE run.jobs_due = 1 ORDER BY run.run"
+    ).fetchall()
 
 
 def make(

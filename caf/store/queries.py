@@ -198,12 +198,11 @@ def in_slots(conn: sqlite3.Connection) -> int:
 def asking_runs(conn: sqlite3.Connection, *, disputed: bool) -> tuple[int, list[sqlite3.Row]]:
     """Give how many runs two listeners take, or how many have jobs that disagree with their verdict; and the first few.
 
-    A run that is both is counted with the disputed ones. `of_jobs` is the listener that its jobs were made for.
+    A run that is both is counted with the disputed ones.
     """
     asking = "FROM run WHERE (status = 'CONFLICT' OR disputed = 1) AND disputed = ?"
     count = conn.execute(f"SELECT count(*) {asking}", (disputed,)).fetchone()[0]
-    of_jobs = "(SELECT listener FROM job WHERE job.run = run.run ORDER BY job.id LIMIT 1) AS of_jobs"
-    few = f"SELECT run, status, listener, {of_jobs} {asking} ORDER BY run LIMIT {FEW}"
+    few = f"SELECT run, status, listener {asking} ORDER BY run LIMIT {FEW}"
     return int(count), conn.execute(few, (disputed,)).fetchall()
 
 

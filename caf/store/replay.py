@@ -150,7 +150,8 @@ def apply(
     """Judge the next runs of the ranges anew for good, in one transaction; the verdicts that they had are kept.
 
     Gives the last run that was judged (None when there are no more), how many were, and what changed. Runs that a
-    person decided on stay as they are. Jobs are made of what is newly accepted in the next round of the discover duty, under its limit.
+    person decided on stay as they are. Jobs are made of what is newly accepted in the next round of the discover
+    duty, under its limit.
     """
     changed, page = [], Page()
     with transaction(conn):

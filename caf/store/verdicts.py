@@ -71,7 +71,7 @@ def settle_on(
         page.notable.append((run, after.status, after.listener))
         _consequences(conn, run, before, after, now, why, who)
     elif needs_validation and not row["needs_validation"] and before.status is Status.ACCEPTED:
-        _now_too_few(conn, run, now, who)
+        _now_too_few(conn, run, now, who, why)
 
 
 def _insert(conn: sqlite3.Connection, run: int, values: Sequence[Any], standing: Sequence[Any], now: float) -> None:
@@ -113,11 +113,11 @@ def _consequences(
         note(conn, now, who, run=run, was=before.status, became=after.status, why=why)
 
 
-def _now_too_few(conn: sqlite3.Connection, run: int, now: float, who: str) -> None:
+def _now_too_few(conn: sqlite3.Connection, run: int, now: float, who: str, why: str) -> None:
     """Show a run whose jobs went ahead, and that a person would have had to validate as it is now."""
     if conn.execute("SELECT 1 FROM job WHERE run = ?", (run,)).fetchone() is not None:
         conn.execute("UPDATE run SET disputed = 1 WHERE run = ?", (run,))
-        why = "its record changed: it needs validation now; the jobs that it has are left as they are: a person decides"
+        why += ": it needs validation now; the jobs that it has are left as they are: a person decides"
         note(conn, now, who, run=run, was=Status.ACCEPTED, became=Status.ACCEPTED, why=why)
 
 

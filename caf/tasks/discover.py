@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from caf.config import CoolSource, TableSource
+from caf.config import Configuration, CoolSource, TableSource
 from caf.domain.discovery import Rules
 from caf.domain.errors import SourceError, StorageError
 from caf.domain.matching import Status
@@ -203,28 +203,46 @@ def _watch_age(house: House, found: Discovered, replica_time: int) -> None:
 
 async def _make_jobs(house: House) -> int:
     """Make the jobs of all runs that were accepted since; too many at once all wait for a person."""
-    configuration = house.configuration
     due = await house.database.call(jobs.due_runs)
     if not due:
         return 0
-    new = []
+    wanted: dict[int, list[jobs.NewJob]] = {}
+    runs: dict[int, list[int]] = {}
     for row in due:
-        for name in configuration.jobs_for(row["listener"]):
-            table = configuration.jobs[name]
-            waits = "the job asks for validation" if table.needs_validation else None
-            if row["needs_validation"]:
-                waits = _too_few(row, configuration.listeners[row["listener"]].min_events)
-            new.append(jobs.NewJob(row["run"], name, row["listener"], table.priority, waits))
-    limit = configuration.caf.max_new_jobs
-    if len(new) > limit:
-        flood = f"{len(new)} new jobs in one round are more than max_new_jobs = {limit}"
-        new = [jobs.NewJob(job.run, job.job, job.listener, job.priority, job.waits or flood) for job in new]
-        house.log.warning("jobs.flood", jobs=len(new), limit=limit)
-    runs = [row["run"] for row in due]
-    made = await house.database.call(jobs.make, house.configuration_id, new, runs, house.clock())
+        configuration, kept = await _in_force_for(house, row)
+        wanted.setdefault(kept, []).extend(_jobs_of(row, configuration))
+        runs.setdefault(kept, []).append(row["run"])
+    limit = house.configuration.caf.max_new_jobs
+    total = sum(len(new) for new in wanted.values())
+    flood = f"{total} new jobs in one round are more than max_new_jobs = {limit}" if total > limit else None
+    if flood:
+        house.log.warning("jobs.flood", jobs=total, limit=limit)
+    made = 0
+    for kept, new in wanted.items():
+        if flood:
+            new = [jobs.NewJob(job.run, job.job, job.listener, job.priority, job.waits or flood) for job in new]
+        made += await house.database.call(jobs.make, kept, new, runs[kept], house.clock())
     house.log.info("jobs.made", jobs=made, runs=len(due))
     house.jobs_made()
     return made
+
+
+async def _in_force_for(house: House, row: Any) -> tuple[Configuration, int]:
+    """Give the configuration for a run's jobs: that in force, or, if its listener is gone from it, the run's own."""
+    if row["listener"] in house.configuration.listeners:
+        return house.configuration, house.configuration_id
+    return await house.configuration_of(row["judged_by"]), row["judged_by"]
+
+
+def _jobs_of(row: Any, configuration: Configuration) -> list[jobs.NewJob]:
+    new = []
+    for name in configuration.jobs_for(row["listener"]):
+        table = configuration.jobs[name]
+        waits = "the job asks for validation" if table.needs_validation else None
+        if row["needs_validation"]:
+            waits = _too_few(row, configuration.listeners[row["listener"]].min_events)
+        new.append(jobs.NewJob(row["run"], name, row["listener"], table.priority, waits))
+    return new
 
 
 def _too_few(row: Any, min_events: int | None) -> str:

@@ -1,18 +1,13 @@
 """`runs list`, `jobs list`, `history`: the keys that scripts rely on, filters, and text from outside."""
 
 import re
+from pathlib import Path
 
 import pytest
 
-from caf.config import parse
+from caf.config import Configuration, parse
 from caf.domain.runs import ATTRIBUTES
 from tests.cli.pretend import D3PD, HOSTILE, NOW, RAMP, RUNS, Site, a_run, absorb
-
-
-@pytest.fixture
-def plainly(site: Site) -> Site:
-    """The site, its configuration kept without its corrections, which every list needs."""
-    return site
 
 
 def numbers(rows: list[dict[str, object]]) -> list[object]:
@@ -112,19 +107,24 @@ def test_each_configuration_is_read_once_however_many_runs_there_are(
     absorb(conn, site.folder, tuple(a_run(490100 + n, run_type="cismono") for n in range(50)), NOW)
     conn.close()
     calls = []
-    monkeypatch.setattr("caf.config.parse", lambda *given: calls.append(given) or parse(*given))
+
+    def counting(text: str, path: Path) -> Configuration:
+        calls.append(path)
+        return parse(text, path)
+
+    monkeypatch.setattr("caf.config.parse", counting)
     assert len(site.caf("runs", "list", "--status", "UNCLAIMED", "--json").json()) == 51
     assert len(calls) == 1
 
 
-def test_a_configuration_that_cannot_be_read_any_more_costs_the_misses_only(plainly: Site) -> None:
-    conn = plainly.open()
+def test_a_configuration_that_cannot_be_read_any_more_costs_the_misses_only(site: Site) -> None:
+    conn = site.open()
     conn.execute("UPDATE configuration SET text = 'unknown = 1'")
     conn.close()
-    answer = plainly.caf("runs", "list", "--status", "UNCLAIMED", "--json")
+    answer = site.caf("runs", "list", "--status", "UNCLAIMED", "--json")
     assert [row["nearest_miss"] for row in answer.json()] == [None]
     assert "configuration 1 is of another version" in answer.err
-    assert plainly.caf("runs", "list", "--status", "UNCLAIMED").out.splitlines()[1].startswith("490005")
+    assert site.caf("runs", "list", "--status", "UNCLAIMED").out.splitlines()[1].startswith("490005")
 
 
 def test_each_job_has_the_promised_keys(site: Site) -> None:

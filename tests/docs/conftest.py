@@ -22,6 +22,7 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capture
     monkeypatch.chdir(tmp_path)
     site = Site(tmp_path, monkeypatch, capsys)
     site.config.write_text(CONFIGURATION + OVERLAPPING)
+    (tmp_path / "good.toml").write_text(CONFIGURATION)
     conn = site.open()
     absorb(conn, site.folder, RUNS, NOW)
     move(conn, 490001, RAMP, State.PREPARED, State.SUBMITTING, State.RUNNING)

@@ -21,6 +21,7 @@ ASKED = [
     ("caf jobs history", JOB, ()),
     ("caf listeners list", (), ()),
     ("caf listeners explain", ("490001",), ()),
+    ("caf listeners replay", ("--against", "good.toml"), ()),
     ("caf status", (), ()),
     ("caf db check", (), ()),
 ]

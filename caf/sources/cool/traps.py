@@ -67,7 +67,7 @@ def _first(catalogues: list[Catalogue], path: str) -> Catalogue | None:
 
 
 def _missing(path: str, meaning: str) -> Trap:
-    return Trap(f"no replica has {path}: {meaning} never become known; copy it too, if a condition asks for it", False)
+    return Trap(f"no replica has {path}, which tells {meaning}: copy it too, if a condition asks for it", False)
 
 
 def _wrong_era(starts: sqlite3.Connection, database: str) -> Iterator[str]:
@@ -77,10 +77,10 @@ def _wrong_era(starts: sqlite3.Connection, database: str) -> Iterator[str]:
     count, first, last = starts.execute(f"SELECT count(*), min(run), max(run) FROM run WHERE {side}").fetchone()
     if count:
         other = "CONDBR2" if late else "COMP200"
-        where = "from there on" if late else "before it"
+        where = f"from {FIRST_OF_CONDBR2} on" if late else f"before {FIRST_OF_CONDBR2}"
         yield (
-            f"{count} of {database}'s runs ({first} to {last}) belong to {other}, which has the runs {where} "
-            f"{FIRST_OF_CONDBR2}: is [source] database right?"
+            f"{_runs(count)} of {database} ({first} to {last}) should be in {other}, which has those {where}: "
+            "is [source] database right?"
         )
 
 
@@ -123,7 +123,7 @@ def _uncovered(where: str, first: int, last: int, starts: sqlite3.Connection) ->
     count, low, high = starts.execute(f"SELECT count(*), min(run), max(run) FROM run WHERE {outside}").fetchone()
     until = f"to {_day(last)}" if last < OPEN_ENDED else "on"
     if count:
-        text = f"{where} is valid from {_day(first)} {until}: {count} runs ({low} to {high}) started outside of it; "
+        text = f"{where} is valid from {_day(first)} {until}: {_runs(count)} ({low} to {high}) started outside of it; "
         yield Trap(f"{text}was it copied with a range (-ts, -tu, -tr)? Copy it whole", False)
     elif last < OPEN_ENDED:
         yield Trap(f"{where} ends at {_day(last)}: intervals were cut when it was copied (-tr)? Copy it without", False)
@@ -133,7 +133,11 @@ def _cut_short(where: str, end: int, starts: sqlite3.Connection) -> Iterator[Tra
     """Tell of a folder whose last record is valid to some run only: later ones have nothing, not even to inherit."""
     count = starts.execute(f"SELECT count(*) FROM run WHERE run >= {end}").fetchone()[0]
     text = f"{where} is valid before run {end} only, though its last record has no end when it is written"
-    yield Trap(f"{text}: intervals were cut (-tr)? It is missing for {count} runs; copy it again without", False)
+    yield Trap(f"{text}: intervals were cut (-tr)? It is missing for {_runs(count)}; copy it again without", False)
+
+
+def _runs(count: int) -> str:
+    return f"{count} run{'' if count == 1 else 's'}"
 
 
 def _day(ns: int) -> str:
