@@ -169,6 +169,11 @@ class World:
         duties = json.loads(self.caf("status", "--json", check=False).stdout)["duties"]
         return next((duty for duty in duties if duty["name"] == name), {})
 
+    def payloads_over(self) -> None:
+        """Wait until every payload that was started has left its exit record."""
+        claims = [path for path in (self.folder / "work").glob("*/*/claim") if not (path / "revoked").exists()]
+        wait_until(lambda: all((path.parent / "exit").exists() for path in claims), 20, "the end of the payloads")
+
     def end_payloads(self) -> None:
         """End whatever still runs in this world, for the end of a test."""
         if self.database.exists():

@@ -8,9 +8,9 @@ from caf.domain.discovery import Seen
 from caf.domain.jobs import Result, State
 from caf.domain.runs import END_PATCHED, Value
 from caf.legacy.geneva import seconds
-from caf.store.imported import OldJob, OldRun
 from caf.legacy.names import usable
 from caf.legacy.rundb import OldDatabase, Row, flag, number
+from caf.store.imported import OldJob, OldRun
 
 LISTENER = "imported_listener"
 """The attribute that imported runs have besides: who took them. Their verdicts rest on it."""

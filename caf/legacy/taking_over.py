@@ -16,12 +16,12 @@ from caf.config import Configuration, check_exclusive
 from caf.domain.errors import ConfigError
 from caf.domain.jobs import State
 from caf.legacy.geneva import WITHOUT_ZONE, zone
-from caf.store.imported import Kept, keep
 from caf.legacy.names import usable
 from caf.legacy.rundb import OldDatabase, read
 from caf.legacy.standing import LISTENER, UNKNOWN, Reader
 from caf.legacy.toml import Section, comment
 from caf.store import configurations
+from caf.store.imported import Kept, keep
 
 PAGE = 500  # runs in one transaction
 

@@ -10,7 +10,7 @@ import pytest
 
 from caf import supervisor
 from caf.store import database
-from tests.world import FINAL, World, wait_until
+from tests.world import FINAL, World
 
 RUNS = [490001, 490002]
 
@@ -43,14 +43,8 @@ def _to_the_end(world: World, rounds: int = 12) -> None:
         assert _once(world) == 0
         if len(world.jobs()) == len(RUNS) and all(job[0] in FINAL for job in world.jobs().values()):
             return
-        _payloads_over(world)
+        world.payloads_over()
     raise AssertionError(f"not at an end after {rounds} rounds: {world.jobs()}")
-
-
-def _payloads_over(world: World) -> None:
-    """Wait until every payload that was started has written its exit record."""
-    started = [path for path in (world.folder / "work").glob("*/*/claim") if not (path / "revoked").exists()]
-    wait_until(lambda: all((path.parent / "exit").exists() for path in started), 20, "the end of the payloads")
 
 
 def _die_after(count: int) -> Callable[[], None]:
@@ -83,7 +77,7 @@ def test_death_at_every_statement_of_a_round(tmp_path: Path, earlier_rounds: int
     reference = World(tmp_path / "reference", RUNS)
     for _ in range(earlier_rounds):
         _once(reference)
-        _payloads_over(reference)
+        reference.payloads_over()
     total = _statements(reference, tmp_path / "count")
     assert total > 20
     for count in range(total):
@@ -92,7 +86,7 @@ def test_death_at_every_statement_of_a_round(tmp_path: Path, earlier_rounds: int
         world = World(folder, RUNS)
         for _ in range(earlier_rounds):
             assert _once(world) == 0
-            _payloads_over(world)
+            world.payloads_over()
         assert _once(world, _die_after(count)) == -signal.SIGKILL
         _to_the_end(world)
         assert {run: job[:2] for run, job in world.jobs().items()} == dict.fromkeys(RUNS, ("DONE", "ok")), count

@@ -1,4 +1,4 @@
-"""The discover duty for itself: the real one, with a real file child and a real database; only the clock is directed."""
+"""The discover duty for itself: real, with a real file child and a real database; only the clock is directed."""
 
 import asyncio
 import io

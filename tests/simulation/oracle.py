@@ -1,4 +1,4 @@
-"""The verdict that a run must have once everything is over: from its true records, in plain Python, not by caf's code."""
+"""The verdict that a run must have once everything is over: from its true records, in plain Python."""
 
 from typing import Any
 
