@@ -162,10 +162,8 @@ class Store(RuleBasedStateMachine):
         run.judge(self.configuration, self.now, replica)
         self.verdicts.add((self.ids[self.configuration], run.answers))
         has_jobs = any(key[0] == number for key in self.jobs)
-        if before != (run.status, run.listener):
-            run.too_few = False
-        elif has_jobs and validated and run.needs_validation:
-            run.too_few = True
+        same = before == (run.status, run.listener)
+        run.too_few = same and (run.too_few or (has_jobs and validated and bool(run.needs_validation)))
         if run.status != "ACCEPTED":
             run.jobs_due = False
         elif before != (run.status, run.listener) and not has_jobs:
