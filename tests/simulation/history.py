@@ -19,7 +19,7 @@ DAY = 24 * HOUR
 BEGIN = 1_700_000_000  # s
 FIRST = 490_000
 SPAN = 12 * DAY
-KINDS = 30
+KINDS = 16
 
 TYPES = ("scan", "scan", "scan", "LarRampL1", "crash", "", "cosmic", "pedestal", "mono", "physics", "physics")
 TAGS = ("Energy", "Energy", "Energy", "Gain", "Bad")
@@ -41,11 +41,11 @@ class Event:
 def _late(draw: random.Random) -> int:
     """Give a delay in s: mostly none or little, sometimes days."""
     chance = draw.random()
-    if chance < 0.55:
+    if chance < 0.7:
         return draw.randint(0, 60)
-    if chance < 0.85:
+    if chance < 0.9:
         return draw.randint(60, 2 * HOUR)
-    if chance < 0.97:
+    if chance < 0.98:
         return draw.randint(2 * HOUR, DAY)
     return draw.randint(DAY, 5 * DAY)
 
@@ -64,7 +64,7 @@ def events_of(seed: int, runs: int) -> list[Event]:
 
 def _of_run(draw: random.Random, run: int, start: int) -> Iterator[Event]:
     # Most runs are of a few kinds, as in life; the others are like no other.
-    like = random.Random(draw.randrange(KINDS)) if draw.random() < 0.8 else draw
+    like = random.Random(draw.randrange(KINDS)) if draw.random() < 0.93 else draw
     length = like.choice((60, 300, 900, 5000, 20_000))
     began, ended, counted, tagged = (
         _start_record(like, start),
@@ -84,7 +84,7 @@ def _of_run(draw: random.Random, run: int, start: int) -> Iterator[Event]:
     if draw.random() < 0.15:
         events = draw.choice((0, 50, 500))
         yield Event(start + length + _late(draw), run, "stored", {"stored_events": events})
-    if draw.random() < 0.8:
+    if draw.random() < 0.9:
         yield Event(start + _late(draw), run, "trigger", tagged)
     if draw.random() < 0.01:  # the number is used again, or the record put right
         # A source's word is never taken back by a null, so neither record has one where the other has none.

@@ -14,16 +14,19 @@ _SAME = " AND ".join(f'OLD."{name}" IS NEW."{name}"' for name in SEEN_COLUMNS)
 _SHOWN = (
     'status, listener, settled, run_type, start, "end", tier0_tag, recorded_events, stored_events, last_lb_end, notes'
 )
+_NEW = ", ".join(f"NEW.{name.strip()}" for name in _SHOWN.split(","))
+_TIMES = 'max(coalesce("start", 0), coalesce("end", 0), coalesce(last_lb_end, 0), coalesce(last_change, 0))'
+_DIFFERS = " OR ".join(f's."{name}" IS NOT r."{name}"' for name in SEEN_COLUMNS)
 
 WATCH = f"""
-CREATE TEMP TABLE past (round INTEGER, run INTEGER, {_SHOWN.replace('"end"', '"end"')});
+CREATE TEMP TABLE past (round INTEGER, run INTEGER, {_SHOWN});
 CREATE TEMP TABLE now (round INTEGER);
 CREATE TEMP TABLE broken (round INTEGER, run INTEGER, what TEXT);
 CREATE TEMP TRIGGER new AFTER INSERT ON main.run BEGIN
-    INSERT INTO past SELECT now.round, NEW.run, {", ".join(f"NEW.{name.strip()}" for name in _SHOWN.split(","))} FROM now;
+    INSERT INTO past SELECT now.round, NEW.run, {_NEW} FROM now;
 END;
 CREATE TEMP TRIGGER changed AFTER UPDATE OF status ON main.run BEGIN
-    INSERT INTO past SELECT now.round, NEW.run, {", ".join(f"NEW.{name.strip()}" for name in _SHOWN.split(","))} FROM now;
+    INSERT INTO past SELECT now.round, NEW.run, {_NEW} FROM now;
 END;
 CREATE TEMP TRIGGER nulled AFTER UPDATE OF status ON main.run WHEN {_NULLED} BEGIN
     INSERT INTO broken SELECT round, NEW.run, 'a known value became null' FROM now;
@@ -31,6 +34,10 @@ END;
 CREATE TEMP TRIGGER reopened AFTER UPDATE OF status ON main.run
     WHEN OLD.status <> 'OPEN' AND NEW.status = 'OPEN' AND {_SAME} BEGIN
     INSERT INTO broken SELECT round, NEW.run, 'a decided run was opened without a change of its record' FROM now;
+END;
+CREATE TEMP TRIGGER unmarked AFTER UPDATE OF status ON main.run
+    WHEN NOT ({_SAME}) AND NEW.last_change IS OLD.last_change BEGIN
+    INSERT INTO broken SELECT round, NEW.run, 'its record changed, and that is not marked' FROM now;
 END;
 CREATE TEMP TRIGGER lost AFTER DELETE ON main.run BEGIN
     INSERT INTO broken SELECT round, OLD.run, 'it was deleted' FROM now;
@@ -60,9 +67,10 @@ class Provisional:
         ]
         self._seen: dict[tuple[str, frozenset[str]], bool] = {}
 
-    def decided_on(self, answers: str, notes: str) -> bool:
-        """Tell whether a verdict rests on a value that the notes call provisional."""
+    def decided_on(self, answers: str, notes: str, *, endless: bool) -> bool:
+        """Tell whether a verdict rests on a value that the notes call provisional, or on an end not recorded."""
         loose = frozenset(name for name, note in json.loads(notes).items() if not note["final"])
+        loose |= {"end", "error_bits"} if endless else set()
         key = (answers, loose)
         if key not in self._seen:
             groups = zip(answers.split(" "), self._attributes, strict=True)
@@ -71,8 +79,22 @@ class Provisional:
         return self._seen[key]
 
 
-def faults(conn: sqlite3.Connection, provisional: Provisional, snapshot: str | None) -> list[tuple[int | None, str]]:
-    """Give what does not hold after a round: (run, what). `snapshot` names what was absorbed as a whole, if anything."""
+def differing(conn: sqlite3.Connection, snapshot: str) -> list[int]:
+    """Give the runs that are not known just as the snapshot has them."""
+    conn.execute("ATTACH ? AS said", (snapshot,))
+    rows = conn.execute(f"SELECT r.run FROM said.run s JOIN main.run r ON r.run = s.run WHERE {_DIFFERS}").fetchall()
+    conn.execute("DETACH said")
+    return [row[0] for row in rows]
+
+
+def faults(
+    conn: sqlite3.Connection, provisional: Provisional, snapshot: str | None, latest: int, due: int | None
+) -> list[tuple[int | None, str]]:
+    """Give what does not hold after a round: (run, what).
+
+    `snapshot` names what was absorbed as a whole, if anything; runs whose last time is not before `latest` (ns) cannot
+    have settled; those whose last time is before `due` must have, where open runs have just been looked at.
+    """
     found: list[tuple[int | None, str]] = [
         (row[0], row[1]) for row in conn.execute("SELECT run, what FROM temp.broken")
     ]
@@ -81,10 +103,19 @@ def faults(conn: sqlite3.Connection, provisional: Provisional, snapshot: str | N
     if counted != actual:
         found.append((None, f"the counts say {counted}, and there are {actual}"))
     rows = conn.execute(
-        "SELECT r.run, v.answers, r.notes FROM run r JOIN verdict v ON v.id = r.verdict_id "
-        "WHERE r.notes LIKE '%\"final\":false%' AND r.settled = 0"
+        'SELECT r.run, v.answers, r.notes, r."end" IS NULL FROM run r JOIN verdict v ON v.id = r.verdict_id '
+        'WHERE (r.notes LIKE \'%"final":false%\' OR r."end" IS NULL) AND r.settled = 0'
     )
-    found += [(row[0], "decided on a provisional value") for row in rows if provisional.decided_on(row[1], row[2])]
+    found += [
+        (row[0], "decided on a provisional value")
+        for row in rows
+        if provisional.decided_on(row[1], row[2] or "{}", endless=bool(row[3]))
+    ]
+    early = conn.execute(f"SELECT run FROM run WHERE settled = 1 AND {_TIMES} >= ?", (latest,))
+    found += [(row[0], "has settled before it could") for row in early]
+    if due is not None:
+        late = conn.execute(f"SELECT run FROM run WHERE status = 'OPEN' AND {_TIMES} BETWEEN 1 AND ?", (due - 1,))
+        found += [(row[0], "has settled and is open") for row in late]
     if snapshot is not None:
         conn.execute("ATTACH ? AS said", (snapshot,))
         lost = conn.execute("SELECT run FROM said.run WHERE run NOT IN (SELECT run FROM main.run)").fetchall()
