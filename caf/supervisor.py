@@ -14,13 +14,14 @@ from caf.batch.interface import Batch
 from caf.batch.local import LocalBatch
 from caf.config import Configuration, load, parse
 from caf.domain.errors import ConfigError, StoreError
+from caf.domain.jobs import BUSY, State
 from caf.duty import Duty
 from caf.force import checked, keep, reject, reload, watch_file
 from caf.notify import notify, watchdog_interval
 from caf.paths import DATABASE, LOCK, state_folder
 from caf.storage.child import FileChild
 from caf.store import configurations, jobs
-from caf.store.database import connect, database_id, open_database
+from caf.store.database import Database, connect, database_id, open_database, recall, remember
 from caf.tasks import discover, organise
 from caf.tasks.house import CALLS, QUICK, House
 
@@ -115,6 +116,17 @@ async def _in_house(
     return 0
 
 
+async def _stay_with(database: Database, work: str) -> None:
+    """Refuse another folder of working areas while attempts are out in the old one: their claims are there."""
+    before = await database.call(recall, "work")
+    out = await database.call(jobs.in_states, BUSY | {State.CANCELLING})
+    if before is not None and before != work and out:
+        raise StoreError(
+            f"[caf] work was {before} and is {work} now, but {len(out)} jobs are out in {before}: put it back until "
+            "they have ended, see `caf jobs list`"
+        )
+
+
 @asynccontextmanager
 async def _house(
     configuration: Configuration, folder: Path, take_over: bool
@@ -128,8 +140,10 @@ async def _house(
     ):
         identity = await database.call(database_id)
         work = str(configuration.caf.work)
+        await _stay_with(database, work)
         used = await database.call(jobs.any_attempt)
         await files.call("own_work", work, identity, take_over, used, timeout=QUICK)
+        await database.call(remember, "work", work)
         configuration_id = await keep(database, configuration, time.time())
         duties: tuple[Duty, ...] = ()
 

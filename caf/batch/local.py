@@ -60,11 +60,25 @@ def process_start(pid: int) -> int | None:
     return None if fields[0] in {"Z", "X"} else int(fields[19])
 
 
-def survivors(token: str) -> list[int]:
-    """Give the pids of all living processes that carry the token in their environment."""
+def survivors(token: str, session: int | None = None) -> list[int]:
+    """Give the pids of all living processes that carry the token in their environment, or are in the session.
+
+    A payload may clear its environment; it is still in the session that its wrapper led, whose number is not used
+    again while anybody is in it.
+    """
     mark = b"CAF_TOKEN=" + token.encode("ascii")
-    carriers = [int(n) for n in os.listdir("/proc") if n.isdecimal() and mark in _environment(n).split(b"\0")]
-    return [pid for pid in carriers if process_start(pid) is not None]
+    pids = [n for n in os.listdir("/proc") if n.isdecimal()]
+    ours = [int(n) for n in pids if mark in _environment(n).split(b"\0") or (session and _session(n) == session)]
+    return [pid for pid in ours if process_start(pid) is not None]
+
+
+def _session(pid: str) -> int | None:
+    """Give the session that a process is in (field 6 of its stat)."""
+    try:
+        stat = Path("/proc", pid, "stat").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return None
+    return int(stat[stat.rindex(")") + 2 :].split()[3])
 
 
 def _environment(pid: str) -> bytes:
@@ -98,6 +112,7 @@ class LocalBatch:
         self._children: dict[int, subprocess.Popen[bytes]] = {}
         self._watched: dict[Identity, int] = {}  # to the pidfd
         self._asked_to_end: dict[str, float] = {}  # token to when
+        self._sessions: dict[str, int] = {}  # token to its wrapper's session
 
     async def submit(self, submission: Submission) -> Sighting:
         """Start the wrapper in a session of its own. Its area is entered by the shell, where a hang hurts nobody."""
@@ -135,6 +150,9 @@ class LocalBatch:
         return {one.token: self._look(one) for one in watched}
 
     def _look(self, one: Watched) -> Sighting:
+        host = (one.start or {}).get("host")
+        if host and host != os.uname().nodename:
+            return Sighting(Sight.UNKNOWN, one.batch_id, f"it was started on {host}, not on this machine")
         identity = self._identity(one)
         if identity is not None and identity.boot != self._boot[:8]:
             return Sighting(Sight.ENDED, str(identity), "the machine was restarted", Result.NODE)
@@ -142,11 +160,22 @@ class LocalBatch:
             self._watch(identity)
             return Sighting(Sight.RUNNING, str(identity))
         batch_id = str(identity) if identity else None
-        if alive := survivors(one.token):
+        if alive := survivors(one.token, self._session_of(one)):
             if (ticks := process_start(alive[0])) is not None:
                 self._watch(Identity(alive[0], ticks, self._boot[:8]))
             return Sighting(Sight.RUNNING, batch_id, f"its wrapper is gone, but process {alive[0]} of it lives")
         return Sighting(Sight.ENDED, batch_id, "its process is gone", Result.NODE)
+
+    def _session_of(self, one: Watched) -> int | None:
+        """Give the session of an attempt that began on this boot; the wrapper leads it, so it has the wrapper's pid."""
+        identity = self._identity(one)
+        if identity is not None and identity.boot == self._boot[:8]:
+            leader = process_start(identity.pid)
+            carries = b"CAF_TOKEN=" + one.token.encode("ascii") in _environment(str(identity.pid)).split(b"\0")
+            # A leader that is gone is believed; one that is there must be the attempt's own.
+            if leader is None or (leader == identity.ticks and carries):
+                self._sessions[one.token] = identity.pid
+        return self._sessions.get(one.token)
 
     def _identity(self, one: Watched) -> Identity | None:
         if one.batch_id is not None:
@@ -160,6 +189,7 @@ class LocalBatch:
     async def cancel(self, watched: Sequence[Watched]) -> None:
         """Send TERM to all processes of each attempt, and KILL to those that are still there later."""
         for one in watched:
+            self._session_of(one)
             if one.token not in self._asked_to_end:
                 self._asked_to_end[one.token] = self._clock()
                 asyncio.get_running_loop().call_later(KILL_AFTER, self._make_end, one.token)
@@ -172,7 +202,7 @@ class LocalBatch:
         self._on_end()
 
     def _signal(self, token: str, number: signal.Signals) -> None:
-        for pid in survivors(token):
+        for pid in survivors(token, self._sessions.get(token)):
             with suppress(ProcessLookupError, PermissionError):
                 os.kill(pid, number)
 
@@ -182,8 +212,10 @@ class LocalBatch:
             return
         try:
             descriptor = os.pidfd_open(identity.pid)
-        except OSError:  # just ended
+        except ProcessLookupError:  # just ended
             self._ended(identity)
+            return
+        except OSError:  # no descriptor to be had: its end is seen in a later round
             return
         self._watched[identity] = descriptor
         asyncio.get_running_loop().add_reader(descriptor, self._ended, identity)

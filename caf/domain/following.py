@@ -93,16 +93,16 @@ def follow(
     `asked` is when its token was stored, `doubted` since when it is known to have ended, as
     far as the batch system saw, without an exit record.
     """
-    if not records.readable:
+    if not records.readable and state is not State.CANCELLING:
         return Decision(Step.DOUBT, "its working area cannot be read")
     if records.foreign and state is not State.CANCELLING:
         return Decision(Step.DOUBT, "the records in its working area belong to another attempt")
-    if records.exit_code is not None and not records.foreign:
+    if records.exit_code is not None and not records.foreign and state is not State.CANCELLING:
         return _over(state, f"the payload ended with exit code {records.exit_code}")
-    if records.revoked:
-        return Decision(Step.REVOKE, "its claim was revoked")
     if state is State.CANCELLING:
         return _cancelling(records, sighting)
+    if records.revoked:
+        return Decision(Step.REVOKE, "its claim was revoked")
     if sighting.sight is Sight.ENDED:
         return _ended(state, records, sighting, doubted=doubted, now=now, limits=limits)
     if sighting.sight is Sight.UNKNOWN:
@@ -120,8 +120,15 @@ def _over(state: State, why: str, result: Result | None = None) -> Decision:
 
 
 def _cancelling(records: Records, sighting: Sighting) -> Decision:
-    if not records.claim:
+    """A payload may outlive its own exit record, and remove its own claim: what is seen running is not over."""
+    if sighting.sight is Sight.RUNNING:
+        return Decision(Step.CANCEL, "it was asked to end")
+    if records.revoked:
+        return Decision(Step.REVOKE, "its claim was revoked")
+    if records.readable and not records.claim and records.started is None and not records.foreign:
         return Decision(Step.REVOKE, "it has not begun")
+    if records.exit_code is not None and not records.foreign:
+        return _over(State.CANCELLING, f"the payload ended with exit code {records.exit_code}")
     if sighting.sight is Sight.ENDED:
         return _over(State.CANCELLING, "the batch system saw its end")
     if sighting.sight is Sight.UNKNOWN:

@@ -82,7 +82,9 @@ def _fill(connection: sqlite3.Connection, path: str, stream: Iterable[str], firs
     for line, whole, read in rows(path, stream, problems):
         try:
             values = snapshot_row(read())
-        except ValueError as error:
+            if any(isinstance(value, int) and not -(2**63) <= value < 2**63 for value in values):
+                raise ValueError("a number or time is beyond what can be stored")
+        except (ValueError, OverflowError) as error:
             unfinished = "the last line has no end yet, and is left out until it has one"
             problems.add(line, str(error) if whole else f"{unfinished} ({error})")
             continue

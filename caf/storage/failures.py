@@ -16,7 +16,8 @@ PASSING = frozenset(
 
 def storage_error(doing: str, path: str, error: OSError) -> StorageError:
     """Make a StorageError "cannot <doing> <path>: <why>"; transient where another try may succeed."""
-    failure = StorageError(f"cannot {doing} {path}: {error.strerror or error}")
+    shown = path.encode("utf-8", "backslashreplace").decode("utf-8")  # names of files need not be text
+    failure = StorageError(f"cannot {doing} {shown}: {error.strerror or error}")
     failure.transient = error.errno in PASSING
     return failure
 
@@ -27,6 +28,10 @@ def open_regular(path: str) -> BinaryIO | None:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except (FileNotFoundError, NotADirectoryError):
         return None
+    except OSError as error:
+        if error.errno in {errno.ELOOP, errno.ENXIO}:  # a link to itself, a socket: no regular file
+            return None
+        raise
     if stat.S_ISREG(os.fstat(descriptor).st_mode):
         return os.fdopen(descriptor, "rb")
     os.close(descriptor)

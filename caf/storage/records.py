@@ -63,7 +63,7 @@ def _record(path: str, parse: Callable[[dict[str, str]], dict[str, Any]]) -> dic
     with file:
         written = os.fstat(file.fileno()).st_mtime
         data = file.read(LONGEST)
-    lines = data.decode("utf-8", "surrogateescape").split("\n")
+    lines = data.decode("utf-8", "backslashreplace").split("\n")
     if lines[-2:] != ["end", ""]:
         return None
     pairs = [line.partition("=") for line in lines[:-2]]
@@ -90,12 +90,19 @@ def _start_fields(fields: dict[str, str]) -> dict[str, Any]:
 def _exit_fields(fields: dict[str, str]) -> dict[str, Any]:
     return {
         "token": fields["token"],
-        "code": int(fields["code"]),
+        "code": _exit_code(fields["code"]),
         "host": fields["host"],
         "boot": fields["boot"],
         "uptime": _seconds(fields["uptime"]),
         "why": fields.get("why"),
     }
+
+
+def _exit_code(text: str) -> int:
+    code = int(text)
+    if not 0 <= code <= 255:
+        raise ValueError("no exit code")
+    return code
 
 
 def _seconds(text: str) -> float | None:

@@ -191,3 +191,17 @@ async def open_database(path: Path) -> AsyncIterator[Database]:
     opened = connect(path, create=True)
     async with aiosqlite.Connection(lambda: opened, iter_chunk_size=64) as connection:
         yield Database(connection, path)
+
+
+def recall(conn: sqlite3.Connection, name: str) -> str | None:
+    """Give a small thing that was remembered."""
+    row = conn.execute("SELECT value FROM meta WHERE name = ?", (name,)).fetchone()
+    return None if row is None else str(row[0])
+
+
+def remember(conn: sqlite3.Connection, name: str, value: str) -> None:
+    """Remember a small thing."""
+    with transaction(conn):
+        conn.execute(
+            "INSERT INTO meta VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value", (name, value)
+        )

@@ -63,7 +63,13 @@ def make(
     """Make the jobs of `runs`, all in one transaction; a job that there is already stays as it is. Gives how many."""
     made = 0
     with transaction(conn):
-        due = {run for run in runs if conn.execute("SELECT jobs_due FROM run WHERE run = ?", (run,)).fetchone()[0]}
+        listeners = {new.run: new.listener for new in jobs}
+        due = set()
+        for run in runs:
+            jobs_due, listener = conn.execute("SELECT jobs_due, listener FROM run WHERE run = ?", (run,)).fetchone()
+            # A person may have assigned it to another listener since it was looked at: then it stays due.
+            if jobs_due and listeners.get(run, listener) == listener:
+                due.add(run)
         for new in jobs:
             if new.run not in due:
                 continue
@@ -141,30 +147,38 @@ def _refusal(row: sqlite3.Row, state: State, word: Word) -> str:
     return f"job {row['job']} of run {row['run']} is {state}: {word} is not possible; allowed: {commands}"
 
 
-def apply(conn: sqlite3.Connection, changes: Sequence[Change], now: float) -> list[bool]:
+def apply(
+    conn: sqlite3.Connection, changes: Sequence[Change], now: float, since: Sequence[float] | None = None
+) -> list[bool]:
     """Carry out what the organise duty decided, in one transaction.
 
-    A job that is no longer as the duty saw it (a person was quicker) is left alone: False at its place.
+    A job that is no longer as the duty saw it (a person was quicker) is left alone: False at its place. `since` are the
+    jobs' own columns as the duty saw them, which also change when a person says something that keeps the state. So is
+    one whose change holds what cannot be stored: one poisonous record must not hold up all other jobs.
     """
     done = []
     with transaction(conn):
-        for change in changes:
+        for number, change in enumerate(changes):
             row = conn.execute("SELECT * FROM job WHERE id = ?", (change.job_id,)).fetchone()
             current = row is not None and row["state"] == change.seen and row["attempt"] == change.attempt
-            if current:
-                _move(
-                    conn,
-                    row,
-                    change.target,
-                    now,
-                    ORGANISE,
-                    change.why,
-                    result=change.result,
-                    sets=dict(change.sets),
-                    attempt_sets=change.attempt_sets,
-                )
-            done.append(current)
+            if current and since is not None and row["since"] != since[number]:
+                current = False
+            done.append(current and _move_alone(conn, row, change, now))
     return done
+
+
+def _move_alone(conn: sqlite3.Connection, row: sqlite3.Row, change: Change, now: float) -> bool:
+    conn.execute("SAVEPOINT one")
+    try:
+        sets, facts = dict(change.sets), change.attempt_sets
+        _move(conn, row, change.target, now, ORGANISE, change.why, result=change.result, sets=sets, attempt_sets=facts)
+    except (OverflowError, UnicodeError):
+        conn.execute("ROLLBACK TO one")
+        return False
+    finally:
+        if conn.in_transaction:
+            conn.execute("RELEASE one")
+    return True
 
 
 def claim_tokens(conn: sqlite3.Connection, job_ids: Sequence[int], now: float) -> dict[int, str]:

@@ -54,14 +54,18 @@ async def run_once(house: House) -> Discovered:
     Runs that are open are looked at all the same, and jobs made of those that are due.
     """
     found = Discovered()
+    # All of a round goes by one configuration, whatever is put into force meanwhile.
+    configuration = house.configuration
+    rules = _rules(configuration, house.configuration_id)
     trouble: SourceError | StorageError | None = None
     try:
-        await _read(house, found)
+        await _read(house, found, configuration.source, rules)
     except (SourceError, StorageError) as error:
         trouble = error
     source = await house.database.call(discovery.source_row)
-    if source is not None:
-        await _pages(house, found, discovery.look_again, source["replica_time"])
+    # What was read for another configuration may lack an attribute of this one, which is not the same as null.
+    if source is not None and source["identity"] == _identity(configuration.source):
+        await _pages(house, found, rules, discovery.look_again, source["replica_time"])
         _watch_age(house, found, source["replica_time"])
     found.jobs = await _make_jobs(house)
     if trouble is not None:
@@ -69,14 +73,22 @@ async def run_once(house: House) -> Discovered:
     return found
 
 
+def _rules(configuration: Configuration, kept: int) -> Rules:
+    return Rules(
+        kept,
+        configuration.listeners_in_force(),
+        configuration.corrections_in_force(),
+        int(configuration.caf.settle * SECOND),
+    )
+
+
 def _identity(source: CoolSource | TableSource) -> dict[str, Any]:
     """Say what is read: another answer means that everything is read again."""
     return source.model_dump(mode="json", exclude={"stale", "busy_timeout"})
 
 
-async def _read(house: House, found: Discovered) -> None:
+async def _read(house: House, found: Discovered, source: CoolSource | TableSource, rules: Rules) -> None:
     """Absorb the run database if it is not as it was when it was last absorbed as a whole."""
-    source = house.configuration.source
     before = await house.database.call(discovery.source_row)
     paths = await _paths(house, source)
     marks = await house.source_files.call("marks", paths, timeout=QUICK)
@@ -102,7 +114,7 @@ async def _read(house: House, found: Discovered) -> None:
         absorb = partial(discovery.absorb, bulk=Bulk(), renewed=_renewed(before, identity))
         total = await house.database.call(discovery.attach, str(snapshot))
         try:
-            await _pages(house, found, absorb, replica_time, total)
+            await _pages(house, found, rules, absorb, replica_time, total)
         finally:
             await house.database.call(discovery.detach)
         now = house.clock()
@@ -163,16 +175,9 @@ async def _snapshot(house: House, source: CoolSource | TableSource, paths: list[
     return result
 
 
-async def _pages(house: House, found: Discovered, step: Any, replica_time: int, total: int = 0) -> None:
+async def _pages(house: House, found: Discovered, rules: Rules, step: Any, replica_time: int, total: int = 0) -> None:
     """Work through all pages of one step; each is a transaction, so that nothing is lost between two of them."""
     told, done = house.clock(), 0
-    configuration = house.configuration
-    rules = Rules(
-        house.configuration_id,
-        configuration.listeners_in_force(),
-        configuration.corrections_in_force(),
-        int(configuration.caf.settle * SECOND),
-    )
     after: int | None = -1
     while after is not None:
         page = await house.database.call(step, rules, after, PAGE, house.clock(), replica_time)

@@ -19,6 +19,7 @@ CALLS = {
     "prepare": "caf.storage.area:prepare",
     "write_script": "caf.storage.area:write_script",
     "own_work": "caf.storage.work:own_work",
+    "marker_of": "caf.storage.work:marker_of",
     "read_text": "caf.storage.work:read_text",
     "stamp": "caf.storage.work:stamp",
     "read_records": "caf.storage.records:read_records",

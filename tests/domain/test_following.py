@@ -41,11 +41,19 @@ class Case:
     @property
     def trusted(self) -> bool:
         """Records of another attempt say nothing of this one's end, but do not keep it from being ended."""
-        return self.records.readable and (not self.records.foreign or self.state is State.CANCELLING)
+        return self.state is State.CANCELLING or (self.records.readable and not self.records.foreign)
 
     @property
     def exit_seen(self) -> bool:
-        return self.records.exit_code is not None and not self.records.foreign
+        """A payload may outlive its own exit record: one that is to end is over only when nothing of it runs."""
+        alive = self.state is State.CANCELLING and self.sighting.sight is Sight.RUNNING
+        return self.records.exit_code is not None and not self.records.foreign and not alive
+
+    @property
+    def may_revoke(self) -> bool:
+        records = self.records
+        begun = records.claim or records.started is not None or records.foreign or not records.readable
+        return self.sighting.sight is not Sight.RUNNING and (records.revoked or not begun)
 
 
 def _records() -> Iterator[Records]:
@@ -88,7 +96,8 @@ def test_an_attempt_is_over_only_with_an_exit_record_or_an_end_that_was_seen() -
     for case, decision in CASES:
         over = decision.step is Step.BECOME and decision.target in {None, State.FINISHED}
         if over:
-            seen = case.sighting.sight is Sight.ENDED and case.records.claim
+            cancelling = case.state is State.CANCELLING and not case.may_revoke
+            seen = case.sighting.sight is Sight.ENDED and (case.records.claim or cancelling)
             assert case.trusted, case
             assert case.exit_seen or seen, (case, decision)
 
@@ -112,21 +121,28 @@ def test_records_that_cannot_be_trusted_only_raise_doubt(trouble: str) -> None:
 def test_an_exit_record_always_wins() -> None:
     """Whatever the batch system says: the payload is over."""
     for case, decision in CASES:
-        if case.trusted and case.exit_seen:
+        if case.trusted and case.exit_seen and not (case.state is State.CANCELLING and case.may_revoke):
             target = None if case.state is State.CANCELLING else State.FINISHED
             assert (decision.step, decision.target, decision.result) == (Step.BECOME, target, None), case
 
 
 def test_cancelling_ends_only_with_proof() -> None:
     for case, decision in CASES:
-        if case.state is not State.CANCELLING or not case.trusted or case.exit_seen:
+        if case.state is not State.CANCELLING:
             continue
-        if not case.records.claim or case.records.revoked:
+        if case.may_revoke:
             assert decision.step is Step.REVOKE, (case, decision)
-        elif case.sighting.sight is Sight.ENDED:
-            assert (decision.step, decision.target) == (Step.BECOME, None)
+        elif case.exit_seen or case.sighting.sight is Sight.ENDED:
+            assert (decision.step, decision.target) == (Step.BECOME, None), (case, decision)
         else:
-            assert decision.step is Step.CANCEL
+            assert decision.step is Step.CANCEL, (case, decision)
+
+
+def test_what_is_seen_running_is_never_let_go() -> None:
+    """Whatever a payload writes or removes in its own area: while it is seen running it has not ended."""
+    for case, decision in CASES:
+        if case.state is State.CANCELLING and case.sighting.sight is Sight.RUNNING:
+            assert decision.step is Step.CANCEL, (case, decision)
 
 
 def test_only_a_person_has_a_payload_ended() -> None:

@@ -12,8 +12,8 @@ from caf.domain.matching import Condition, Listener, Operator
 from caf.domain.runs import SECOND
 from caf.sources import snapshot
 from caf.store import configurations, discovery, jobs
-from caf.store.verdicts import Page
 from caf.store.jobs import Change, NewJob
+from caf.store.verdicts import Page
 
 DAY = 86_400.0
 NOW = 1_700_000_000.0

@@ -40,10 +40,11 @@ async def follow_attempts(house: House) -> int:
     trouble = await _look(house, rows, heard)
     decided = [_decide(house, row, heard) for row in rows]
     moved = await _become(house, decided)
-    moved += await _revoke(house, [one for one in decided if one[3].step is Step.REVOKE])
+    # Ending comes before preparing anew: the job that is to end may be the one that fills the disk.
     to_end = [one for one in decided if one[3].step is Step.CANCEL] + await _overdue(house, decided)
     if to_end:
         await house.batch.cancel([_watched(row, heard) for row, *_ in to_end])
+    moved += await _revoke(house, [one for one in decided if one[3].step is Step.REVOKE])
     if trouble is not None:
         raise trouble
     return moved
@@ -76,7 +77,7 @@ def _records(raw: dict[str, Any], token: str) -> Records:
 
 async def _look(house: House, rows: Sequence[sqlite3.Row], heard: _Heard) -> BatchError | None:
     """Ask the batch system about attempts without an exit record; of those that it saw end, read the records again."""
-    asked = [row for row in rows if heard.records[row["id"]].exit_code is None]
+    asked = [row for row in rows if row["state"] == State.CANCELLING or heard.records[row["id"]].exit_code is None]
     trouble: BatchError | None = None
     answers: dict[str, Sighting] = {}
     if asked:
@@ -138,6 +139,8 @@ def _change(row: sqlite3.Row, records: Records, decision: Decision, batch_id: st
     facts: dict[str, Any] = {"started": records.started, "node": records.node}
     if records.exit_code is not None:
         facts |= {"exit_code": records.exit_code, "ended": records.ended}
+    if records.why and row["hint"] is None:  # the wrapper's own trouble: the payload never began
+        facts |= {"result": Result.NODE, "reason": records.why}
     if decision.result is not None and row["hint"] is None:
         facts |= {"result": decision.result, "reason": decision.why}
     sets = {} if target in {State.NEW, State.WAITING} else {"batch_id": batch_id}
@@ -159,7 +162,7 @@ async def _revoke(house: House, decided: Sequence[Decided]) -> int:
         return 0
     outcomes = await house.each("revoke", [(house.area(row), row["token"]) for row, *_ in decided])
     won = [one for one, outcome in zip(decided, outcomes, strict=True) if outcome in {"won", "revoked"}]
-    await house.batch.cancel([Watched(row["token"], row["batch_id"]) for row, *_ in won if row["batch_id"]])
+    await house.batch.cancel([Watched(row["token"], row["batch_id"]) for row, *_ in won])
     again = [row for row, *_ in won if row["state"] == State.SUBMITTING]
     unprepared = await prepare_areas(house, again, 1) if again else {}
     changes = [(await _after_revoke(house, row, decision, unprepared), row) for row, _, _, decision in won]
@@ -197,7 +200,9 @@ async def _overdue(house: House, decided: Sequence[Decided]) -> list[Decided]:
         if row["state"] != State.RUNNING or decision.step is not Step.STAY or records.started is None:
             continue
         _, table, _ = await house.tables_of(row)
-        if table.walltime is None or house.clock() - records.started <= table.walltime:
+        # By both clocks: that of the file server, which wrote the record, may differ from this machine's.
+        ran = house.clock() - max(records.started, row["since"])
+        if table.walltime is None or ran <= table.walltime:
             continue
         why = f"it ran longer than its walltime of {table.walltime:g} s"
         facts = {"result": Result.WALLTIME, "reason": why}

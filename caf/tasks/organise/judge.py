@@ -1,53 +1,71 @@
 """Judging attempts that are over: exit code, log, outputs; then DONE, FAILED, or once more."""
 
 import sqlite3
+from collections.abc import Sequence
 from typing import Any
 
 from caf.config import JobTable
 from caf.config.units import duration_text
-from caf.domain.errors import StorageError
+from caf.domain.errors import StorageError, StorageTimeout
 from caf.domain.jobs import INFRASTRUCTURE, Result, State
 from caf.domain.judging import Success, judge_end, retry_delay
 from caf.store import jobs
 from caf.store.jobs import Change
-from caf.tasks.house import QUICK, House
+from caf.tasks.house import House
 from caf.tasks.organise.moves import carry_out
+
+CHUNK = 20  # jobs looked at in one exchange
+LATER = 300.0  # s before an area that could not be looked at is tried again
 
 
 async def judge_finished(house: House) -> int:
     """Judge every FINISHED job; one whose area cannot be looked at now is judged later."""
-    rows = await house.database.call(jobs.in_states, (State.FINISHED,))
-    if not rows:
-        return 0
-    successes, calls = [], []
-    for row in rows:
-        _, table, _ = await house.tables_of(row)
-        success = success_of(table, row)
-        successes.append((table, success))
-        calls.append(
-            {
-                "area": house.area(row),
-                "log": success.log,
-                "log_has": list(success.log_has),
-                "log_lacks": list(success.log_lacks),
-                "outputs": list(success.outputs),
-            },
-        )
-    found = await house.each("inspect", [(call,) for call in calls], timeout=5 * QUICK)
-    changes: list[tuple[Change, object]] = []
-    trouble: StorageError | None = None
-    for row, (table, success), seen in zip(rows, successes, found, strict=True):
-        if not isinstance(seen, StorageError):
-            changes.append((_judged(house, row, table, success, seen), row))
-        elif seen.transient:
-            trouble = seen
-        else:
-            why = str(seen)
-            changes.append((Change(row["id"], State.FINISHED, row["attempt"], State.FAILED, why, Result.OUTPUTS), row))
-    moved = await carry_out(house, changes)
+    rows = await house.database.call(jobs.in_states, (State.FINISHED,), due=house.clock())
+    moved, trouble = 0, None
+    for first in range(0, len(rows), CHUNK):
+        chunk = rows[first : first + CHUNK]
+        tables = [(await house.tables_of(row))[1] for row in chunk]
+        found = await _inspect(house, chunk, tables)
+        changes: list[tuple[Change, object]] = []
+        for row, table, seen in zip(chunk, tables, found, strict=True):
+            if isinstance(seen, StorageError) and seen.transient:
+                trouble = seen
+                changes.append((_later(house, row, seen), row))
+            elif isinstance(seen, StorageError):
+                failed = Change(row["id"], State.FINISHED, row["attempt"], State.FAILED, str(seen), Result.OUTPUTS)
+                changes.append((failed, row))
+            else:
+                changes.append((_judged(house, row, table, success_of(table, row), seen), row))
+        moved += await carry_out(house, changes)
     if trouble is not None:
         raise trouble
     return moved
+
+
+async def _inspect(house: House, rows: Sequence[sqlite3.Row], tables: Sequence[JobTable]) -> list[Any]:
+    """Look at the areas of some jobs at once; if that takes too long at each alone: one log holds up no other."""
+    calls = []
+    for row, table in zip(rows, tables, strict=True):
+        success = success_of(table, row)
+        texts = {"log_has": list(success.log_has), "log_lacks": list(success.log_lacks)}
+        calls.append(({"area": house.area(row), "log": success.log, "outputs": list(success.outputs), **texts},))
+    try:
+        return await house.each("inspect", calls)
+    except StorageTimeout:
+        alone: list[Any] = []
+        for call in calls:
+            try:
+                alone += await house.each("inspect", [call])
+            except StorageTimeout as late:
+                alone.append(late)
+        return alone
+
+
+def _later(house: House, row: sqlite3.Row, trouble: StorageError) -> Change:
+    """Judge it later; the others go on."""
+    sets = {"not_before": house.clock() + LATER, "batch_id": row["batch_id"]}
+    why = f"its area could not be looked at: {trouble}"
+    return Change(row["id"], State.FINISHED, row["attempt"], State.FINISHED, why, sets=sets)
 
 
 def success_of(table: JobTable, row: sqlite3.Row) -> Success:

@@ -7,7 +7,7 @@ from typing import Any
 from caf import __version__
 from caf.config import Configuration, JobTable, ListenerTable
 from caf.config.units import duration_text
-from caf.domain.errors import StorageError
+from caf.domain.errors import StorageError, StorageTimeout
 from caf.domain.jobs import Result, State
 from caf.domain.runs import to_json
 from caf.store import discovery, jobs
@@ -28,22 +28,28 @@ async def prepare_new(house: House) -> int:
         return 0
     if await _renew(house, rows):
         rows = await house.database.call(jobs.in_states, (State.NEW,), due=house.clock(), limit=AT_ONCE)
-    raw = await _find_raw(house, rows)
+    moved = 0
+    for patterns, group in (await _by_patterns(house, rows)).items():
+        moved += await _prepare_group(house, group, await _find_group(house, group, patterns))
+    return moved
+
+
+async def _prepare_group(house: House, rows: Sequence[sqlite3.Row], raw: dict[int, Any]) -> int:
     changes: list[tuple[Change, object]] = []
     ready = []
     for row in rows:
         found = raw[row["id"]]
         if isinstance(found, Exception) or found.get("why"):
             _, table, _ = await house.tables_of(row)
-            changes.append(
-                (_still_waiting(house, row, table, str(found if isinstance(found, Exception) else found["why"])), row)
-            )
+            why = str(found if isinstance(found, Exception) else found["why"])
+            changes.append((_still_waiting(house, row, table, why), row))
         else:
             ready.append(row)
     unprepared = await prepare_areas(house, ready, 0, raw)
     for row in ready:
-        if (why := unprepared.get(row["id"])) is not None:
-            changes.append((Change(row["id"], State.NEW, row["attempt"], State.FAILED, why, Result.PREPARATION), row))
+        if (why_not := unprepared.get(row["id"])) is not None:
+            failed = Change(row["id"], State.NEW, row["attempt"], State.FAILED, why_not, Result.PREPARATION)
+            changes.append((failed, row))
         else:
             why = _count(len(raw[row["id"]]["files"])) + ", waits for a slot"
             sets = {"tries": row["tries"]}
@@ -75,21 +81,32 @@ def _count(files: int) -> str:
     return f"working area ready, {files} raw file{'s' * (files != 1)}" if files else "working area ready"
 
 
-async def _find_raw(house: House, rows: Sequence[sqlite3.Row]) -> dict[int, Any]:
-    """Look for each job's raw files along its own or its listener's globs; a job without any waits for none."""
-    found: dict[int, Any] = {}
-    asked, calls = [], []
+async def _by_patterns(house: House, rows: Sequence[sqlite3.Row]) -> dict[tuple[str, ...], list[sqlite3.Row]]:
+    """Group jobs by the globs of their raw files, their own or their listener's; first those that wait for none."""
+    groups: dict[tuple[str, ...], list[sqlite3.Row]] = {(): []}
     for row in rows:
         _, table, listener = await house.tables_of(row)
         patterns = table.raw if table.raw is not None else listener.raw
-        if not patterns:
-            found[row["id"]] = {"files": []}
-            continue
-        asked.append(row["id"])
-        calls.append(([pattern.format(run=row["run"]) for pattern in patterns], row["run"]))
-    if calls:
+        groups.setdefault(tuple(patterns or ()), []).append(row)
+    return groups
+
+
+async def _find_group(house: House, rows: Sequence[sqlite3.Row], patterns: tuple[str, ...]) -> dict[int, Any]:
+    """Look for the raw files of jobs with the same globs; where that hangs, these jobs wait and no others."""
+    if not patterns:
+        return {row["id"]: {"files": []} for row in rows}
+    calls = [([pattern.format(run=row["run"]) for pattern in patterns], row["run"]) for row in rows]
+    try:
         answers = await house.each("find_raw", calls, files=house.raw_files)
-        found |= dict(zip(asked, answers, strict=True))
+    except StorageTimeout as late:
+        return {row["id"]: late for row in rows}
+    return dict(zip([row["id"] for row in rows], answers, strict=True))
+
+
+async def _find_raw(house: House, rows: Sequence[sqlite3.Row]) -> dict[int, Any]:
+    found: dict[int, Any] = {}
+    for patterns, group in (await _by_patterns(house, rows)).items():
+        found |= await _find_group(house, group, patterns)
     return found
 
 

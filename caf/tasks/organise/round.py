@@ -6,10 +6,10 @@ batch system or file system in trouble stops its own step for this round, not th
 
 from dataclasses import dataclass, field
 
-from caf.domain.errors import BatchError, CafError, StorageError
+from caf.domain.errors import BatchError, CafError, StorageError, StoreError
 from caf.domain.jobs import State
 from caf.store import jobs
-from caf.tasks.house import House
+from caf.tasks.house import QUICK, House
 from caf.tasks.organise.follow import AGAIN, FOLLOWED, follow_attempts
 from caf.tasks.organise.judge import judge_finished
 from caf.tasks.organise.prepare import prepare_new
@@ -34,15 +34,31 @@ class Organised:
 async def run_once(house: House) -> Organised:
     """Do one round. What went wrong in some step is raised as one error after all steps had their turn."""
     done = Organised()
-    for step in (follow_attempts, judge_finished, prepare_new, submit_prepared):
+    for step in (follow_attempts, _find_work, judge_finished, prepare_new, submit_prepared):
         try:
             done.moved += await step(house)
         except (BatchError, StorageError) as error:
             done.troubles.append(str(error))
+            if step is _find_work:
+                break
+        except StoreError:
+            raise
+        except Exception as bug:
+            house.log.exception("duty.failed", duty="organise", error=f"{step.__name__}: {bug}")
+            done.troubles.append(f"a fault in caf ({step.__name__}): {type(bug).__name__}: {bug}")
     done.again_in = await _again_in(house)
     if done.troubles:
         raise CafError("; ".join(dict.fromkeys(done.troubles)))
     return done
+
+
+async def _find_work(house: House) -> int:
+    """Make sure that the folder of working areas is there, and ours: else areas would be judged, or made, elsewhere."""
+    work = str(house.configuration.caf.work)
+    owner = await house.files.call("marker_of", work, timeout=QUICK)
+    if owner != house.database_id:
+        raise StorageError(f"{work} is not this database's: is its file system mounted? jobs wait until it is back")
+    return 0
 
 
 async def _again_in(house: House) -> float | None:

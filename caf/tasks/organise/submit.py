@@ -30,7 +30,8 @@ async def submit_prepared(house: House) -> int:
     rows = await house.database.call(jobs.in_states, (State.PREPARED,), due=house.clock(), limit=slots - held)
     if not rows:
         return 0
-    tokens = await house.database.call(jobs.claim_tokens, [row["id"] for row in rows], house.clock())
+    claimed_at = house.clock()
+    tokens = await house.database.call(jobs.claim_tokens, [row["id"] for row in rows], claimed_at)
     rows = [row for row in rows if row["id"] in tokens]
     scripts = []
     for row in rows:
@@ -52,7 +53,7 @@ async def submit_prepared(house: House) -> int:
             changes.append((_later(house, row, f"its script could not be written: {outcome}"), row))
         else:
             changes.append((await _submit(house, row, tokens[row["id"]]), row))
-    return await carry_out(house, changes)
+    return await carry_out(house, changes, since=claimed_at)
 
 
 async def _submit(house: House, row: sqlite3.Row, token: str) -> Change:
