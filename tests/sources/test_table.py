@@ -87,6 +87,7 @@ def test_unknown_columns_become_attributes_of_their_own(tmp_path: Path) -> None:
     [
         ("start,x", "start: 'x' is not an ISO time"),
         ("start,17", "start: '17' is not an ISO time"),
+        ("start,9999-12-31T23:59:59", "a number or time is beyond what can be stored"),
         ("recorded,yes", "recorded: 'yes' is not true, false, 1 or 0"),
         ("l1_events,many", "l1_events: 'many' is not an integer"),
         ("l1_events,1_000", "l1_events: '1_000' is not an integer"),

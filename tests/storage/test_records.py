@@ -71,6 +71,7 @@ def test_a_record_counts_only_when_it_is_whole(area: Path, name: str) -> None:
     "text",
     [
         EXIT.replace("code=3", "code=three"),
+        EXIT.replace("code=3", "code=99999999999999999999999"),
         EXIT.replace("code=3\n", ""),
         EXIT.replace("code=3", "code=3\ncode=0"),
         EXIT.replace("code=3", "garbage"),
@@ -101,6 +102,13 @@ def test_a_record_of_a_node_without_proc_has_no_start_time(area: Path) -> None:
 def test_why_a_payload_did_not_run_is_told(area: Path) -> None:
     (area / "exit").write_text(EXIT.replace("end\n", "why=cannot write log/stdout\nend\n"))
     assert read(area)["exit"]["why"] == "cannot write log/stdout"
+
+
+def test_a_link_to_itself_is_no_record(area: Path) -> None:
+    """A payload that makes one must not make its area unreadable for ever."""
+    (area / "exit").symlink_to("exit")
+    found = read(area)
+    assert (found["exit"], found["error"]) == (None, None)
 
 
 def test_a_pipe_instead_of_a_record_holds_nobody_up(area: Path) -> None:
