@@ -1,4 +1,4 @@
-"""What people type while a round of a duty is under way: their word is never overwritten by what the duty saw before."""
+"""What people type while a round of a duty is under way is never overwritten by what the duty saw before."""
 
 import sqlite3
 from collections.abc import Iterator
