@@ -14,7 +14,7 @@ from caf.domain.jobs import FINAL, Result, State
 from caf.domain.matching import Status
 from caf.store.audit import note
 from caf.store.database import transaction
-from caf.store.jobs import DISCOVER
+from caf.store.making import DISCOVER
 from caf.store.rows import SEEN_COLUMNS, columns_of, quoted
 
 DECIDED = "import"

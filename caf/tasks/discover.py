@@ -12,7 +12,7 @@ from caf.domain.discovery import Rules
 from caf.domain.errors import SourceError, StorageError
 from caf.domain.matching import Status
 from caf.domain.runs import SECOND
-from caf.store import discovery, duties, jobs
+from caf.store import discovery, duties, making
 from caf.store.newcomers import Bulk
 from caf.store.rows import record_from
 from caf.tasks.house import QUICK, House
@@ -208,10 +208,10 @@ def _watch_age(house: House, found: Discovered, replica_time: int) -> None:
 
 async def _make_jobs(house: House) -> int:
     """Make the jobs of all runs that were accepted since; too many at once all wait for a person."""
-    due = await house.database.call(jobs.due_runs)
+    due = await house.database.call(making.due_runs)
     if not due:
         return 0
-    wanted: dict[int, list[jobs.NewJob]] = {}
+    wanted: dict[int, list[making.NewJob]] = {}
     runs: dict[int, list[int]] = {}
     for row in due:
         configuration, kept = await _in_force_for(house, row)
@@ -225,8 +225,8 @@ async def _make_jobs(house: House) -> int:
     made = 0
     for kept, new in wanted.items():
         if flood:
-            new = [jobs.NewJob(job.run, job.job, job.listener, job.priority, job.waits or flood) for job in new]
-        made += await house.database.call(jobs.make, kept, new, runs[kept], house.clock())
+            new = [making.NewJob(job.run, job.job, job.listener, job.priority, job.waits or flood) for job in new]
+        made += await house.database.call(making.make, kept, new, runs[kept], house.clock())
     house.log.info("jobs.made", jobs=made, runs=len(due))
     house.jobs_made()
     return made
@@ -239,14 +239,14 @@ async def _in_force_for(house: House, row: Any) -> tuple[Configuration, int]:
     return await house.configuration_of(row["judged_by"]), row["judged_by"]
 
 
-def _jobs_of(row: Any, configuration: Configuration) -> list[jobs.NewJob]:
+def _jobs_of(row: Any, configuration: Configuration) -> list[making.NewJob]:
     new = []
     for name in configuration.jobs_for(row["listener"]):
         table = configuration.jobs[name]
         waits = "the job asks for validation" if table.needs_validation else None
         if row["needs_validation"]:
             waits = _too_few(row, configuration.listeners[row["listener"]].min_events)
-        new.append(jobs.NewJob(row["run"], name, row["listener"], table.priority, waits))
+        new.append(making.NewJob(row["run"], name, row["listener"], table.priority, waits))
     return new
 
 

@@ -24,7 +24,7 @@ from caf.domain.discovery import Rules
 from caf.domain.jobs import State
 from caf.domain.runs import SECOND
 from caf.sources import snapshot
-from caf.store import configurations, discovery, jobs
+from caf.store import configurations, discovery, jobs, making
 from caf.store.database import connect
 
 TOP = str(Path(__file__).parents[2])
@@ -194,9 +194,9 @@ def absorb(conn: sqlite3.Connection, folder: Path, runs: tuple[dict[str, Any], .
     discovery.keep_source(
         conn, {}, [], [], int(now * SECOND), 1e10, now
     )  # these runs are old, and nobody is to be called
-    due = jobs.due_runs(conn)
+    due = making.due_runs(conn)
     new = [
-        jobs.NewJob(
+        making.NewJob(
             row["run"],
             name,
             row["listener"],
@@ -207,7 +207,7 @@ def absorb(conn: sqlite3.Connection, folder: Path, runs: tuple[dict[str, Any], .
         for row in due
         for name in configuration.jobs_for(row["listener"])
     ]
-    jobs.make(conn, number, new, [row["run"] for row in due], now)
+    making.make(conn, number, new, [row["run"] for row in due], now)
     return number
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from caf.store import audit, jobs
+from caf.store import audit, jobs, making
 from tests.cli.pretend import D3PD, RAMP, Site
 
 WHO = pwd.getpwuid(os.getuid()).pw_name
@@ -103,9 +103,9 @@ def test_a_filter_that_finds_nothing_does_nothing(site: Site) -> None:
 
 def test_ten_jobs_are_named_and_the_rest_counted(site: Site) -> None:
     conn = site.open()
-    made = [jobs.NewJob(490010, f"More{number}", "Scan") for number in range(12)]
+    made = [making.NewJob(490010, f"More{number}", "Scan") for number in range(12)]
     conn.execute("UPDATE run SET jobs_due = 1 WHERE run = 490010")
-    assert jobs.make(conn, 1, made, [490010], 0.0) == 12
+    assert making.make(conn, 1, made, [490010], 0.0) == 12
     conn.close()
     out = site.caf("jobs", "hold", "--state", "NEW").out
     assert out.startswith("would hold 12 jobs:")

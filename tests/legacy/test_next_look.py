@@ -12,7 +12,7 @@ from caf.domain.discovery import Rules
 from caf.domain.jobs import State
 from caf.domain.runs import SECOND
 from caf.sources import snapshot
-from caf.store import configurations, discovery, jobs, queries
+from caf.store import configurations, discovery, jobs, making, queries
 from tests.legacy.old_database import NOW, START, Import, a_job, a_run, the_run
 
 
@@ -61,7 +61,7 @@ def test_the_next_look_at_the_run_database_leaves_standing_and_jobs(
     before = [dict(row) for row in conn.execute("SELECT * FROM job")]
     for _ in range(2):
         absorb(conn, configuration, tmp_path, *({"run": run, **REPLICA, **more} for run in (1, 2, 3)))
-        assert jobs.due_runs(conn) == []
+        assert making.due_runs(conn) == []
         assert [dict(row) for row in conn.execute("SELECT * FROM job")] == before
         for run in (1, 2, 3):
             row = the_run(conn, run)
@@ -76,10 +76,10 @@ def test_what_caf_made_itself_is_left_and_told(
 ) -> None:
     """Caf had begun before anybody imported: a person must stop what would run again."""
     absorb(conn, configuration, tmp_path, {"run": 1, "end": START, "start": START, **REPLICA, "notes": None})
-    due = jobs.due_runs(conn)
+    due = making.due_runs(conn)
     assert [row["run"] for row in due] == [1]
-    new = jobs.NewJob(1, "LArL1CaloRampMaker", "LArEnergyScan")
-    jobs.make(conn, 1, [new], [1], NOW)
+    new = making.NewJob(1, "LArL1CaloRampMaker", "LArEnergyScan")
+    making.make(conn, 1, [new], [1], NOW)
     a_run(old, 1)
     a_job(old, 1, "DONE", result="OK")
     taken = bring()

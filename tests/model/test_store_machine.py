@@ -18,9 +18,10 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from caf.domain.discovery import Rules
 from caf.domain.errors import Refused
 from caf.domain.jobs import Result, State, Word
-from caf.store import configurations, discovery, jobs, queries
+from caf.store import configurations, discovery, jobs, making, queries
 from caf.store.database import connect
-from caf.store.jobs import Change, NewJob
+from caf.store.jobs import Change
+from caf.store.making import NewJob
 from tests.model.oracle import (
     COLUMNS,
     DUTY,
@@ -180,7 +181,7 @@ class Store(RuleBasedStateMachine):
         why = "a person must validate it" if waits else None
         asked = [NewJob(run, name, self.runs[run].listener or "?", 0, why) for run in known for name in names]
         due = [run for run in known if self.runs[run].jobs_due]
-        made = jobs.make(self.conn, self.ids[self.configuration], asked, known, self.now)
+        made = making.make(self.conn, self.ids[self.configuration], asked, known, self.now)
         assert made == len(due) * len(names)
         for run in due:
             self.runs[run].jobs_due = False

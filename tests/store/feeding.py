@@ -11,8 +11,9 @@ from caf.domain.jobs import State, Word
 from caf.domain.matching import Condition, Listener, Operator
 from caf.domain.runs import SECOND
 from caf.sources import snapshot
-from caf.store import configurations, discovery, jobs
-from caf.store.jobs import Change, NewJob
+from caf.store import configurations, discovery, jobs, making
+from caf.store.jobs import Change
+from caf.store.making import NewJob
 from caf.store.verdicts import Page
 
 DAY = 86_400.0
@@ -79,13 +80,13 @@ def _pages(step: Any, conn: sqlite3.Connection, judged_by: Rules, now: float, re
 
 def make_jobs(conn: sqlite3.Connection, configuration: int, names: Sequence[str] = ("Fit",), now: float = NOW) -> int:
     """Make jobs of every accepted run that has none yet."""
-    due = jobs.due_runs(conn)
+    due = making.due_runs(conn)
     new = [
         NewJob(row["run"], name, row["listener"], waits="too few events" if row["needs_validation"] else None)
         for row in due
         for name in names
     ]
-    return jobs.make(conn, configuration, new, [row["run"] for row in due], now)
+    return making.make(conn, configuration, new, [row["run"] for row in due], now)
 
 
 def scanned(run: int, **columns: Any) -> dict[str, Any]:

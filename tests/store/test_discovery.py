@@ -12,7 +12,7 @@ import pytest
 from caf.domain.discovery import Rules
 from caf.domain.matching import Condition, Listener, Operator
 from caf.domain.runs import SECOND
-from caf.store import audit, discovery, jobs, queries
+from caf.store import audit, discovery, making, queries
 from caf.store.database import connect
 from tests.store.feeding import DAY, NOW, SCAN, absorb, look_again, make_jobs, rules, scanned, write_snapshot
 
@@ -72,9 +72,9 @@ def test_the_same_answers_share_one_verdict(conn: sqlite3.Connection, tmp_path: 
 def test_an_accepted_run_asks_for_its_jobs_once(conn: sqlite3.Connection, tmp_path: Path) -> None:
     judged_by = rules(conn)
     absorb(conn, judged_by, tmp_path, [scanned(1), scanned(2, run_type="physics"), scanned(3, run_type="ramp")])
-    assert [found["run"] for found in jobs.due_runs(conn)] == [1, 3]
+    assert [found["run"] for found in making.due_runs(conn)] == [1, 3]
     assert make_jobs(conn, judged_by.configuration_id, ["Fit", "Plot"]) == 4
-    assert jobs.due_runs(conn) == []
+    assert making.due_runs(conn) == []
     assert make_jobs(conn, judged_by.configuration_id) == 0
     states = {(found["run"], found["job"]): found["state"] for found in conn.execute("SELECT * FROM job")}
     assert states == {(1, "Fit"): "NEW", (1, "Plot"): "NEW", (3, "Fit"): "WAITING", (3, "Plot"): "WAITING"}
@@ -85,8 +85,8 @@ def test_a_person_who_ignores_a_run_is_quicker_than_its_jobs(conn: sqlite3.Conne
     judged_by = rules(conn)
     absorb(conn, judged_by, tmp_path, [scanned(1)])
     conn.execute("UPDATE run SET status = 'IGNORED', listener = NULL, needs_validation = NULL, jobs_due = 0")
-    new = [jobs.NewJob(1, "Fit", "Scan")]
-    assert jobs.make(conn, judged_by.configuration_id, new, [1], NOW) == 0
+    new = [making.NewJob(1, "Fit", "Scan")]
+    assert making.make(conn, judged_by.configuration_id, new, [1], NOW) == 0
     assert queries.jobs_of(conn, 1) == []
 
 
@@ -170,7 +170,7 @@ def test_a_run_that_is_no_longer_accepted_gets_no_jobs(conn: sqlite3.Connection,
     absorb(conn, judged_by, tmp_path, [scanned(1)])
     absorb(conn, judged_by, tmp_path, [scanned(1, run_type="physics")], NOW + 60)
     assert standing(conn, 1) == ("UNCLAIMED", None, 0)
-    assert jobs.due_runs(conn) == []
+    assert making.due_runs(conn) == []
     absorb(conn, judged_by, tmp_path, [scanned(1)], NOW + 120)
     assert standing(conn, 1) == ("ACCEPTED", "Scan", 1)
 

@@ -11,9 +11,10 @@ import pytest
 
 from caf.domain.errors import NotFound, Refused
 from caf.domain.jobs import BUSY, FINAL, GOAL, IDLE, LEGAL, Result, State, Word, allowed_words, attempt_after, target_of
-from caf.store import audit, jobs, queries
+from caf.store import audit, jobs, making, queries
 from caf.store.database import connect, database_id
-from caf.store.jobs import Change, NewJob
+from caf.store.jobs import Change
+from caf.store.making import NewJob
 from tests.store.feeding import NOW, absorb, job, lead_to, make_jobs, rules, scanned
 
 RUNS = 20
@@ -287,7 +288,7 @@ def test_jobs_come_by_priority_then_by_run_and_only_when_due(tmp_path: Path) -> 
         judged_by = rules(conn)
         absorb(conn, judged_by, tmp_path, [scanned(run) for run in (3, 1, 2)])
         new = [NewJob(run, name, "Scan", priority) for run in (3, 1, 2) for name, priority in (("A", 0), ("B", 5))]
-        jobs.make(conn, judged_by.configuration_id, new, [1, 2, 3], NOW)
+        making.make(conn, judged_by.configuration_id, new, [1, 2, 3], NOW)
         ordered = [(row["job"], row["run"]) for row in jobs.in_states(conn, [State.NEW])]
         assert ordered == [("B", 1), ("B", 2), ("B", 3), ("A", 1), ("A", 2), ("A", 3)]
         assert [(row["job"], row["run"]) for row in jobs.in_states(conn, [State.NEW], limit=2)] == ordered[:2]

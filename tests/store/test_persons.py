@@ -10,7 +10,7 @@ import pytest
 
 from caf.domain.errors import NotFound, Refused
 from caf.domain.matching import Condition, Listener, Operator
-from caf.store import audit, jobs, persons, queries
+from caf.store import audit, making, persons, queries
 from caf.store.database import connect
 from tests.store.feeding import DAY, NOW, RAMP, SCAN, absorb, look_again, make_jobs, rules, scanned
 
@@ -109,7 +109,7 @@ def test_a_disputed_run_is_left_with_its_jobs_by_a_word(conn: sqlite3.Connection
     assert standing(conn, 1)[:2] == ("ACCEPTED", "Scan")
     assert queries.asking_runs(conn, disputed=True) == (0, [])
     assert [row["state"] for run in (1, 2) for row in queries.jobs_of(conn, run)] == ["NEW", "NEW"]
-    assert jobs.due_runs(conn) == []
+    assert making.due_runs(conn) == []
 
 
 def test_another_listeners_jobs_stand_in_the_way(conn: sqlite3.Connection, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from caf.domain.jobs import Result, State, Word
 from caf.domain.matching import Status
-from caf.store import configurations, jobs, queries
+from caf.store import configurations, jobs, making, queries
 from caf.store.database import connect
 from caf.store.queries import JobFilter, RunFilter
 
@@ -28,7 +28,7 @@ def conn(tmp_path: Path) -> Iterator[sqlite3.Connection]:
         "VALUES (?, ?, 'ACCEPTED', 'L', 0, 1, ?, 1, 1)",
         [(run, None if run % 2 else run * 10**9, float(run)) for run in range(1, 13)],
     )
-    jobs.make(conn, number, [jobs.NewJob(run, "J", "L") for run in range(1, 13)], range(1, 13), 5.0)
+    making.make(conn, number, [making.NewJob(run, "J", "L") for run in range(1, 13)], range(1, 13), 5.0)
     yield conn
     conn.close()
 

@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from caf.domain.jobs import State, Word
-from caf.store import jobs, persons
+from caf.store import jobs, making, persons
 from caf.store.database import connect
-from caf.store.jobs import Change, NewJob
+from caf.store.jobs import Change
+from caf.store.making import NewJob
 from tests.store.feeding import NOW, absorb, job, lead_to, make_jobs, rules, scanned
 
 
@@ -43,11 +44,11 @@ def test_a_reset_of_a_new_job_during_a_round_is_not_swallowed(conn: sqlite3.Conn
 
 
 def test_a_run_assigned_elsewhere_while_jobs_are_made_gets_the_jobs_of_its_listener(conn: sqlite3.Connection) -> None:
-    due = jobs.due_runs(conn)
+    due = making.due_runs(conn)
     persons.assign(conn, 1, "Ramp", NOW, "ann", "it is one", needs_validation=False)
     new = [NewJob(row["run"], "Fit", row["listener"]) for row in due]
-    assert jobs.make(conn, 1, new, [row["run"] for row in due], NOW) == 1
-    assert [(row["run"], row["listener"]) for row in jobs.due_runs(conn)] == [(1, "Ramp")]
+    assert making.make(conn, 1, new, [row["run"] for row in due], NOW) == 1
+    assert [(row["run"], row["listener"]) for row in making.due_runs(conn)] == [(1, "Ramp")]
 
 
 def test_a_change_that_cannot_be_stored_holds_up_no_other_job(conn: sqlite3.Connection) -> None:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from caf.domain.discovery import Moments, Rules, reconsider
 from caf.domain.matching import Condition, Listener, Operator, Status
 from caf.domain.runs import SECOND, Correction
-from caf.store import audit, configurations, jobs, persons, queries, replay
+from caf.store import audit, configurations, making, persons, queries, replay
 from caf.store.database import connect
 from caf.store.replay import Difference, Kind, Standing
 from caf.store.rows import seen_from
@@ -139,7 +139,7 @@ def test_only_runs_newly_taken_and_without_jobs_get_jobs(conn: sqlite3.Connectio
     made = replay.jobs_to_make(list(differences.values()), {"All": ["Fit", "Plot"], "Ramp": ["Fit"]})
     assert made == [(1, "Fit"), (1, "Plot"), (4, "Fit"), (4, "Plot")]
     applied(conn, rules(conn, new, text="new"))
-    assert [row["run"] for row in jobs.due_runs(conn)] == [1, 4]
+    assert [row["run"] for row in making.due_runs(conn)] == [1, 4]
 
 
 def test_what_is_applied_is_what_was_shown_and_then_nothing_differs(

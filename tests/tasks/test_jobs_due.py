@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from caf import supervisor
-from caf.store import jobs
+from caf.store import making
 from tests.world import World
 
 
@@ -21,7 +21,7 @@ def test_a_run_whose_listener_was_taken_out_gets_the_jobs_that_it_was_accepted_f
         raise OSError("died")
 
     with monkeypatch.context() as patched:
-        patched.setattr(jobs, "make", dies)
+        patched.setattr(making, "make", dies)
         assert supervisor.main(world.config, once=True) == 1
     assert world.query("SELECT status, jobs_due FROM run") == [("ACCEPTED", 1)]
     text = world.config.read_text()

@@ -1,0 +1,60 @@
+"""Making the jobs of accepted runs: never a second one for the same run and job."""
+
+import sqlite3
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from caf.domain.jobs import State
+from caf.store.audit import note
+from caf.store.database import transaction
+
+DISCOVER = "discover"
+
+
+@dataclass(frozen=True, slots=True)
+class NewJob:
+    """What is made of an accepted run. `waits` is why a person must validate it; None: it may run."""
+
+    run: int
+    job: str
+    listener: str
+    priority: int = 0
+    waits: str | None = None
+
+
+def due_runs(conn: sqlite3.Connection) -> list[sqlite3.Row]:
+    """Give the accepted runs whose jobs have not been made, each with the configuration that it was `judged_by`."""
+    return conn.execute(
+        "SELECT run.*, verdict.configuration_id AS judged_by FROM run JOIN verdict ON verdict.id = run.verdict_id "
+        "WHERE run.jobs_due = 1 ORDER BY run.run"
+    ).fetchall()
+
+
+def make(
+    conn: sqlite3.Connection, configuration_id: int, jobs: Sequence[NewJob], runs: Iterable[int], now: float
+) -> int:
+    """Make the jobs of `runs`, all in one transaction; a job that there is already stays as it is. Gives how many."""
+    made = 0
+    with transaction(conn):
+        listeners = {new.run: new.listener for new in jobs}
+        due = set()
+        for run in runs:
+            jobs_due, listener = conn.execute("SELECT jobs_due, listener FROM run WHERE run = ?", (run,)).fetchone()
+            # A person may have assigned it to another listener since it was looked at: then it stays due.
+            if jobs_due and listeners.get(run, listener) == listener:
+                due.add(run)
+        for new in jobs:
+            if new.run not in due:
+                continue
+            state = State.NEW if new.waits is None else State.WAITING
+            reason = new.waits or "just made"
+            cursor = conn.execute(
+                "INSERT OR IGNORE INTO job (run, job, listener, configuration_id, priority, state, reason, created, "
+                "since, updated) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                (new.run, new.job, new.listener, configuration_id, new.priority, state, reason, now, now, now),
+            )
+            if cursor.rowcount == 1:
+                made += 1
+                note(conn, now, DISCOVER, run=new.run, job=new.job, attempt=1, became=state, why=reason)
+        conn.executemany("UPDATE run SET jobs_due = 0 WHERE run = ?", [(run,) for run in due])
+    return made
