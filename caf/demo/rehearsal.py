@@ -167,6 +167,7 @@ def _advise(directory: Path) -> None:
         "jobs list",
         f"jobs why {failed} LArL1CaloRampMaker",
         f"listeners explain {RUNS[4].run}",
-        f"jobs start {RUNS[1].run} LArL1CaloRampMaker      (and then: caf run --once, twice)",
+        f"jobs start {RUNS[1].run} LArL1CaloRampMaker",
+        "run --once        (once to run it, once more to judge it)",
     ):
         print(f"  {caf} {command}")
