@@ -209,6 +209,17 @@ def test_cancelling_asks_first_and_kills_what_is_still_there_later(tmp_path: Pat
     with_batch(test, clock=lambda: now[0])
 
 
+def test_a_job_of_another_machine_is_not_known_here(tmp_path: Path) -> None:
+    """State and work on shared storage, the supervisor moved: another boot is no reboot."""
+
+    async def test(batch: LocalBatch, ends: Ends) -> None:
+        start = {"host": "another", "boot": "f" * 36, "pid": 1, "start_ticks": 1}
+        seen = await batch.look([Watched(TOKEN, None, start)])
+        assert seen[TOKEN].sight is Sight.UNKNOWN
+
+    with_batch(test)
+
+
 def test_cancelling_touches_no_other_job(tmp_path: Path) -> None:
     """A token that another one begins with is another token."""
 
