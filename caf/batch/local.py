@@ -112,7 +112,7 @@ class LocalBatch:
         self._children: dict[int, subprocess.Popen[bytes]] = {}
         self._watched: dict[Identity, int] = {}  # to the pidfd
         self._asked_to_end: dict[str, float] = {}  # token to when
-        self._sessions: dict[str, int] = {}  # token to its wrapper's session
+        self._wrappers: dict[str, Identity] = {}  # token to who led its session
 
     async def submit(self, submission: Submission) -> Sighting:
         """Start the wrapper in a session of its own. Its area is entered by the shell, where a hang hurts nobody."""
@@ -160,22 +160,26 @@ class LocalBatch:
             self._watch(identity)
             return Sighting(Sight.RUNNING, str(identity))
         batch_id = str(identity) if identity else None
-        if alive := survivors(one.token, self._session_of(one)):
+        if alive := survivors(one.token, self._session_of(one.token, self._identity(one))):
             if (ticks := process_start(alive[0])) is not None:
                 self._watch(Identity(alive[0], ticks, self._boot[:8]))
             return Sighting(Sight.RUNNING, batch_id, f"its wrapper is gone, but process {alive[0]} of it lives")
         return Sighting(Sight.ENDED, batch_id, "its process is gone", Result.NODE)
 
-    def _session_of(self, one: Watched) -> int | None:
-        """Give the session of an attempt that began on this boot; the wrapper leads it, so it has the wrapper's pid."""
-        identity = self._identity(one)
-        if identity is not None and identity.boot == self._boot[:8]:
-            leader = process_start(identity.pid)
-            carries = b"CAF_TOKEN=" + one.token.encode("ascii") in _environment(str(identity.pid)).split(b"\0")
-            # A leader that is gone is believed; one that is there must be the attempt's own.
-            if leader is None or (leader == identity.ticks and carries):
-                self._sessions[one.token] = identity.pid
-        return self._sessions.get(one.token)
+    def _session_of(self, token: str, identity: Identity | None = None) -> int | None:
+        """Give the session of an attempt that began on this boot; its wrapper leads it, so it has the wrapper's pid.
+
+        A leader that is gone is believed; one that is there must be the attempt's own, now and at every use: its number
+        may belong to somebody else by then, who must not be hurt.
+        """
+        if identity is not None:
+            self._wrappers[token] = identity
+        identity = self._wrappers.get(token)
+        if identity is None or identity.boot != self._boot[:8]:
+            return None
+        leader = process_start(identity.pid)
+        carries = b"CAF_TOKEN=" + token.encode("ascii") in _environment(str(identity.pid)).split(b"\0")
+        return identity.pid if leader is None or (leader == identity.ticks and carries) else None
 
     def _identity(self, one: Watched) -> Identity | None:
         if one.batch_id is not None:
@@ -189,7 +193,7 @@ class LocalBatch:
     async def cancel(self, watched: Sequence[Watched]) -> None:
         """Send TERM to all processes of each attempt, and KILL to those that are still there later."""
         for one in watched:
-            self._session_of(one)
+            self._session_of(one.token, self._identity(one))
             if one.token not in self._asked_to_end:
                 self._asked_to_end[one.token] = self._clock()
                 asyncio.get_running_loop().call_later(KILL_AFTER, self._make_end, one.token)
@@ -202,7 +206,7 @@ class LocalBatch:
         self._on_end()
 
     def _signal(self, token: str, number: signal.Signals) -> None:
-        for pid in survivors(token, self._sessions.get(token)):
+        for pid in survivors(token, self._session_of(token)):
             with suppress(ProcessLookupError, PermissionError):
                 os.kill(pid, number)
 

@@ -220,6 +220,26 @@ def test_a_job_of_another_machine_is_not_known_here(tmp_path: Path) -> None:
     with_batch(test)
 
 
+def test_a_session_number_that_somebody_else_has_by_now_is_left_alone(tmp_path: Path) -> None:
+    """The wrapper is gone and its number belongs to another's session: nobody there is taken for the job, or killed."""
+
+    other = subprocess.Popen(["sleep", "300"], start_new_session=True)
+    ticks = process_start(other.pid)
+    assert ticks is not None
+    batch_id = f"{other.pid}-{ticks - 1}-{boot_id()[:8]}"
+
+    async def test(batch: LocalBatch, ends: Ends) -> None:
+        assert await look(batch, batch_id) is Sight.ENDED
+        await batch.cancel([Watched(TOKEN, batch_id)])
+        assert process_start(other.pid) == ticks
+
+    try:
+        with_batch(test)
+    finally:
+        other.kill()
+        other.wait()
+
+
 def test_cancelling_touches_no_other_job(tmp_path: Path) -> None:
     """A token that another one begins with is another token."""
 
