@@ -14,6 +14,7 @@ from caf.cli.text import harmless, say
 from caf.domain.errors import NotFound
 from caf.store import persons, queries
 from caf.store.discovery import record_of_run
+from caf.store.jobs import no_run
 
 if TYPE_CHECKING:
     from caf.config import Configuration
@@ -60,7 +61,7 @@ def assign(
 def _row(conn: sqlite3.Connection, run: int) -> sqlite3.Row:
     row = queries.run(conn, run)
     if row is None:
-        raise NotFound(queries.unknown_run(conn, run))
+        raise NotFound(no_run(conn, run))
     return row
 
 

@@ -15,6 +15,7 @@ from caf.domain.errors import NotFound, SourceError
 from caf.domain.matching import Answer, Listener, Status, split_answers
 from caf.domain.runs import SECOND, Record, iso_time, parse_time, to_json
 from caf.store import queries
+from caf.store.jobs import no_run
 
 if TYPE_CHECKING:
     from caf.config import Configuration
@@ -36,7 +37,7 @@ def explain(run: Run, as_json: Json = False, config: Config = None, state: State
         if conn is not None and row is not None:
             explained = _known(conn, row)
         else:
-            unknown = queries.unknown_run(conn, run) if conn is not None else f"no run {run}: nothing is known yet"
+            unknown = no_run(conn, run) if conn is not None else f"no run {run}: nothing is known yet"
             explained = None
     if explained is None:  # no reader holds up the supervisor while the run database is read
         explained = _only_sourced(place, run, unknown)

@@ -17,6 +17,7 @@ from caf.domain.errors import NotFound
 from caf.domain.matching import Status
 from caf.domain.runs import ATTRIBUTES, Record, to_json
 from caf.store import queries
+from caf.store.jobs import no_run
 
 Statuses = Annotated[
     list[Status] | None, typer.Option("--status", case_sensitive=False, help="Only runs in it; may be given again.")
@@ -109,7 +110,7 @@ def show_run(run: Run, as_json: Json = False, config: Config = None, state: Stat
     with place.existing(f"run {run}") as conn:
         row = queries.run(conn, run)
         if row is None:
-            raise NotFound(queries.unknown_run(conn, run))
+            raise NotFound(no_run(conn, run))
         record = Kept(conn).record(row)
         whole = _whole(conn, row, record)
     if as_json:

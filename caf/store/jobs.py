@@ -39,9 +39,9 @@ class Change:
 
 def find(conn: sqlite3.Connection, run: int, job: str) -> sqlite3.Row:
     """Give one job's row; NotFound says what there is instead."""
-    row = conn.execute("SELECT * FROM job WHERE run = ? AND job = ?", (run, job)).fetchone()
+    row: sqlite3.Row | None = conn.execute("SELECT * FROM job WHERE run = ? AND job = ?", (run, job)).fetchone()
     if row is not None:
-        return row  # type: ignore[no-any-return]
+        return row
     others = [r[0] for r in conn.execute("SELECT job FROM job WHERE run = ? ORDER BY id", (run,))]
     if others:
         raise NotFound(f"no job {job} of run {run} (it has: {', '.join(others)})")
@@ -86,7 +86,7 @@ def act(
             why += f"; becomes {goal} when its end is proved"
             sets["next_state"] = goal
         _move(conn, row, target, now, who, why, sets=sets)
-        return conn.execute("SELECT * FROM job WHERE id = ?", (row["id"],)).fetchone()  # type: ignore[no-any-return]
+        return find(conn, run, job)
 
 
 def _refusal(row: sqlite3.Row, state: State, word: Word) -> str:

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 from caf.domain.jobs import BUSY, FINAL, LEGAL, State
 from caf.domain.matching import Status
 from caf.domain.runs import SECOND
-from caf.store.jobs import no_run
 
 if TYPE_CHECKING:
     from caf.domain.discovery import Seen
@@ -122,12 +121,8 @@ def jobs(conn: sqlite3.Connection, wanted: JobFilter) -> Iterator[list[sqlite3.R
 
 def run(conn: sqlite3.Connection, number: int) -> sqlite3.Row | None:
     """Give a run's row; None if it is not known."""
-    return conn.execute("SELECT * FROM run WHERE run = ?", (number,)).fetchone()  # type: ignore[no-any-return]
-
-
-def unknown_run(conn: sqlite3.Connection, number: int) -> str:
-    """Say that a run is not known, and which are."""
-    return no_run(conn, number)
+    row: sqlite3.Row | None = conn.execute("SELECT * FROM run WHERE run = ?", (number,)).fetchone()
+    return row
 
 
 def jobs_of(conn: sqlite3.Connection, number: int) -> list[sqlite3.Row]:
