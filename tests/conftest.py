@@ -1,0 +1,7 @@
+"""What holds for all tests: signals do what they do in a terminal, also where the runner was started by nohup or `&`."""
+
+import signal
+
+for number, disposition in ((signal.SIGHUP, signal.SIG_DFL), (signal.SIGINT, signal.default_int_handler)):
+    if signal.getsignal(number) is signal.SIG_IGN:  # inherited, and every child would inherit it in turn
+        signal.signal(number, disposition)
