@@ -1,4 +1,4 @@
-"""What holds for all tests: signals do what they do in a terminal, also where the runner was started by nohup or `&`."""
+"""What holds for all tests: signals do what they do in a terminal, wherever the runner was started from."""
 
 import signal
 
