@@ -4,7 +4,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from caf.domain.matching import Listener, Status, Verdict, judge
-from caf.domain.runs import Correction, Note, Record, Value, complete, has_settled
+from caf.domain.runs import NO_END_RECORD, NO_LUMI_RECORD, Correction, Note, Record, Value, complete, has_settled
+
+
+_OWN = Note(None, True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,18 +49,30 @@ class Moments:
 
 
 def merge(known: Seen, read: Seen) -> Seen:
-    """Lay a new reading over what is known: a known value never becomes null again."""
+    """Lay a new reading over what is known: a known value never becomes null again, nor a final one provisional.
+
+    So an older copy of the run database, in which the end of a run or its own record of a folder is still missing,
+    takes nothing away.
+    """
     values = dict(known.values)
     notes = dict(known.notes)
     for attribute, value in read.values.items():
-        if value is None and values.get(attribute) is not None:
+        if values.get(attribute) is not None and (value is None or _less_sure(attribute, known, read)):
             continue
         values[attribute] = value
         notes.pop(attribute, None)
         if attribute in read.notes:
             notes[attribute] = read.notes[attribute]
-    last_lb_end = read.last_lb_end if read.last_lb_end is not None else known.last_lb_end
-    return Seen(values, notes, last_lb_end)
+    was, now = known.values.get("error_bits"), read.values.get("error_bits")
+    if isinstance(was, int) and isinstance(now, int):
+        values["error_bits"] = now & (was | ~(NO_END_RECORD | NO_LUMI_RECORD))  # a record that was there is not missing
+    ends = [end for end in (known.last_lb_end, read.last_lb_end) if end is not None]
+    return Seen(values, notes, max(ends, default=None))
+
+
+def _less_sure(attribute: str, known: Seen, read: Seen) -> bool:
+    """Tell whether a value is provisional in a reading and was not in what is known."""
+    return attribute in read.notes and not read.notes[attribute].final and known.notes.get(attribute, _OWN).final
 
 
 def record_of(seen: Seen, rules: Rules, moments: Moments) -> Record:

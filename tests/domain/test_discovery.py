@@ -31,8 +31,34 @@ def test_a_known_value_never_becomes_null_again(looks: list[Seen]) -> None:
         for name, value in before.values.items():
             assert value is None or known.values[name] is not None
         for name, value in read.values.items():
-            assert value is None or known.values[name] == value
-        assert before.last_lb_end is None or known.last_lb_end is not None
+            assert value is None or older(before, read, name) or known.values[name] == value
+        ends = [end for end in (before.last_lb_end, read.last_lb_end) if end is not None]
+        assert known.last_lb_end == max(ends, default=None)
+
+
+def is_sure(seen: Seen, name: str) -> bool:
+    return seen.values.get(name) is not None and (name not in seen.notes or seen.notes[name].final)
+
+
+def older(known: Seen, read: Seen, name: str) -> bool:
+    """Whether a value was final and is provisional in a reading: so that one is of an older copy."""
+    return is_sure(known, name) and name in read.notes and not read.notes[name].final
+
+
+@given(readings, readings)
+def test_a_final_value_never_becomes_provisional_again(known: Seen, read: Seen) -> None:
+    merged = merge(known, read)
+    assert {name for name in known.values if is_sure(known, name)} <= {
+        name for name in merged.values if is_sure(merged, name)
+    }
+
+
+@pytest.mark.parametrize(
+    ("known", "read", "merged"), [(5, 5, 5), (5, 0, 0), (0, 5, 0), (1, 4, 0), (5, 4, 4), (16, 5, 0), (0, 16, 16)]
+)
+def test_a_record_that_was_there_is_not_missing_in_an_older_copy(known: int, read: int, merged: int) -> None:
+    bits = merge(Seen({"error_bits": known}, {}, None), Seen({"error_bits": read}, {}, None)).values["error_bits"]
+    assert bits == merged
 
 
 @given(readings, readings)
@@ -40,6 +66,7 @@ def test_a_value_that_is_kept_keeps_its_note_and_a_new_one_brings_its_own(known:
     merged = merge(known, read)
     for name, value in merged.values.items():
         kept = name not in read.values or (read.values[name] is None and known.values.get(name) is not None)
+        kept = kept or older(known, read, name)
         assert merged.notes.get(name) == (known if kept else read).notes.get(name), (name, value)
 
 

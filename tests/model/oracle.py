@@ -52,13 +52,15 @@ class Run:
     def read(self, row: Mapping[str, Any]) -> bool:
         """Take over a reading; tells whether anything is new in it."""
         before = (dict(self.values), self.last_lb_end, self.provisional_tag)
+        tag_is_sure = self.values.get("tier0_tag") is not None and not self.provisional_tag
+        older = tag_is_sure and row["notes"] is not None
         for name in COLUMNS:
-            if row[name] is not None:
+            if row[name] is not None and not (older and name == "tier0_tag"):
                 self.values[name] = row[name]
-        if row["tier0_tag"] is not None or self.values.get("tier0_tag") is None:
+        if not older and (row["tier0_tag"] is not None or self.values.get("tier0_tag") is None):
             self.provisional_tag = row["notes"] is not None
         if row["last_lb_end"] is not None:
-            self.last_lb_end = row["last_lb_end"]
+            self.last_lb_end = max(row["last_lb_end"], self.last_lb_end or 0)
         return before != (self.values, self.last_lb_end, self.provisional_tag)
 
     def settled(self, now: int, replica: int) -> bool:
@@ -121,8 +123,8 @@ USED = {"SUBMITTING", "PENDING", "RUNNING", "FINISHED", "CANCELLING"}
 DUTY = {
     "NEW": "PREPARED STAGING FAILED",
     "STAGING": "PREPARED FAILED",
-    "PREPARED": "SUBMITTING",
-    "SUBMITTING": "PENDING RUNNING FINISHED PREPARED FAILED",
+    "PREPARED": "NEW SUBMITTING",
+    "SUBMITTING": "PENDING RUNNING FINISHED PREPARED NEW FAILED",
     "PENDING": "RUNNING FINISHED NEW",
     "RUNNING": "FINISHED PENDING NEW",
     "FINISHED": "DONE FAILED NEW",

@@ -205,17 +205,12 @@ class TestReplicaThatDiffers:
         new = duty.replica.read_bytes()
         duty.round()
         assert list(duty.statuses().values()) == ["UNCLAIMED", "ACCEPTED", "ACCEPTED", "OPEN", "ACCEPTED"]
-        before, known = everything(duty), duty.query("SELECT * FROM run ORDER BY run")
+        before = everything(duty)
         duty.replica.write_bytes(old)
         duty.touch(duty.now if younger else written)
         for _ in range(3):
             assert duty.round(600).jobs == 0
-            now = duty.query("SELECT * FROM run ORDER BY run")
-            assert [row[0] for row in now] == [row[0] for row in known]
-            for run in (RUN + 1, RUN + 2):
-                found = duty.run(run)
-                assert (found["end"], found["recorded_events"], found["clean_stop"]) == (ns(NOW), 500, 1)
-            assert duty.status(RUN + 4) == "ACCEPTED"
+            assert everything(duty) == before
         duty.replica.write_bytes(new)
         duty.touch()
         duty.round(600)
