@@ -6,9 +6,12 @@ sorted keys, or NULL: extra holds the configured attributes, notes which values 
 ({"tier0_tag": {"final": false, "from": 490001}, "lumi_blocks": {"final": false}}).
 """
 
+import json
 import os
 import sqlite3
 from collections.abc import Iterator
+from contextlib import closing, suppress
+from typing import Any
 from urllib.parse import quote
 
 COLUMNS: tuple[tuple[str, str], ...] = (
@@ -44,8 +47,9 @@ _CHUNK = 4096  # runs joined into one text when looking for bytes that are not U
 
 def create(path: str) -> sqlite3.Connection:
     """Make a fresh snapshot file, replacing one that is there; other files may be attached to it by URI."""
-    if os.path.exists(path):
-        os.unlink(path)
+    for left in (path, f"{path}-journal"):  # a journal that was left would be played back into the fresh file
+        with suppress(FileNotFoundError):
+            os.unlink(left)
     uri = f"file:{quote(os.path.abspath(path))}?mode=rwc"
     connection = sqlite3.connect(uri, uri=True, isolation_level=None)
     # A snapshot is thrown away when anything goes wrong, so it needs neither journal nor fsync.
@@ -56,10 +60,29 @@ def create(path: str) -> sqlite3.Connection:
     return connection
 
 
-def summary(connection: sqlite3.Connection) -> dict[str, int | None]:
+def summary(connection: sqlite3.Connection, table: str = "run") -> dict[str, int | None]:
     """Return {"runs": how many, "first": lowest run, "last": highest run} (None without runs)."""
-    runs, first, last = connection.execute("SELECT count(*), min(run), max(run) FROM run").fetchone()
+    runs, first, last = connection.execute(f"SELECT count(*), min(run), max(run) FROM {table}").fetchone()
     return {"runs": runs, "first": first, "last": last}
+
+
+def finish(connection: sqlite3.Connection, stamp: str | None, result: dict[str, Any]) -> None:
+    """Note in a snapshot that it is all there, what it was read for (`stamp`) and what the reading gave."""
+    if stamp is not None:
+        # In a transaction of its own: without a journal the order of pages is all there is to go by.
+        connection.execute("CREATE TABLE finished (stamp TEXT, result TEXT)")
+        connection.execute("INSERT INTO finished VALUES (?, ?)", (stamp, json.dumps(result)))
+
+
+def finished(path: str, stamp: str | None) -> dict[str, Any] | None:
+    """Give the result of a reading that was done already for the same stamp, by a supervisor that was interrupted."""
+    if stamp is None or not os.path.exists(path):
+        return None
+    with suppress(sqlite3.Error), closing(sqlite3.connect(path)) as connection:
+        for found, result in connection.execute("SELECT stamp, result FROM finished"):
+            if found == stamp:
+                return dict(json.loads(result))
+    return None
 
 
 def replace_bad_text(connection: sqlite3.Connection) -> int:

@@ -6,9 +6,10 @@ only runs that differ are looked at one by one. A crash between two pages costs 
 
 import json
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any
 
 from caf.domain.discovery import Moments, Rules, Seen, merge, reconsider
@@ -165,23 +166,28 @@ def source_row(conn: sqlite3.Connection) -> dict[str, Any] | None:
     return {**dict(row), **{name: json.loads(row[name]) for name in ("identity", "marks", "folders")}}
 
 
-def keep_source(
-    conn: sqlite3.Connection,
-    identity: Any,
-    marks: Any,
-    folders: Iterable[str],
-    replica_time: int,
-    stale: float,
-    now: float,
-) -> None:
+@dataclass(frozen=True, slots=True)
+class Absorbed:
+    """What the source looked like when it was absorbed as a whole; `token` is what its last snapshot is known by."""
+
+    identity: Any
+    marks: Any
+    folders: Sequence[str]
+    replica_time: int
+    stale: float
+    token: str | None = None
+
+
+def keep_source(conn: sqlite3.Connection, source: Absorbed, now: float) -> None:
     """Remember that the source has been absorbed as a whole, and what it looked like."""
+    texts = (json.dumps(source.identity), json.dumps(source.marks), json.dumps(source.folders))
     with transaction(conn):
         conn.execute(
-            "INSERT INTO source (id, identity, marks, folders, replica_time, looked, stale) "
-            "VALUES (1, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET identity = excluded.identity, "
+            "INSERT INTO source (id, identity, marks, folders, replica_time, looked, stale, absorbed) "
+            "VALUES (1, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET identity = excluded.identity, "
             "marks = excluded.marks, folders = excluded.folders, replica_time = excluded.replica_time, "
-            "looked = excluded.looked, stale = excluded.stale",
-            (json.dumps(identity), json.dumps(marks), json.dumps(sorted(folders)), replica_time, now, stale),
+            "looked = excluded.looked, stale = excluded.stale, absorbed = excluded.absorbed",
+            (*texts, source.replica_time, now, source.stale, source.token),
         )
 
 

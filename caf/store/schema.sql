@@ -252,5 +252,6 @@ CREATE TABLE source (
     folders TEXT NOT NULL,             -- JSON: every folder that was ever there
     replica_time INTEGER NOT NULL,     -- ns; when the oldest of the files was last written
     looked REAL NOT NULL,
-    stale REAL NOT NULL                -- s; standing still for longer is an alarm
+    stale REAL NOT NULL,               -- s; standing still for longer is an alarm
+    absorbed TEXT                      -- the token of the last snapshot, which is kept beside the database
 );

@@ -1,6 +1,7 @@
 """The discover duty: read the run database if it changed, judge what is new or open, make jobs of what is accepted."""
 
-import os
+import json
+import secrets
 from collections import Counter
 from dataclasses import dataclass, field
 from functools import partial
@@ -17,6 +18,8 @@ from caf.store.newcomers import Bulk
 from caf.store.rows import record_from
 from caf.tasks.house import QUICK, House
 
+SNAPSHOT, LAST = "snapshot.db", "source.db"
+"""What is read, until it is absorbed, and the last of it that was; beside the database, and of no worth without it."""
 PAGE = 10_000  # runs in one transaction
 TELL = 2.0  # s between two words on how far a long look is
 LOUD = 100  # verdicts of one page that are logged one by one; beyond it only those that lead to something
@@ -95,32 +98,31 @@ async def _read(house: House, found: Discovered, source: CoolSource | TableSourc
     identity = _identity(source)
     if before is not None and before["identity"] == identity and before["marks"] == marks:
         return
-    snapshot = house.database.path.with_name(f"snapshot-{os.getpid()}.db")
-    _sweep(snapshot.parent)
+    token = before["absorbed"] if before is not None and before["identity"] == identity else None
+    stamp = json.dumps([__version__, identity, marks, token])
+    result = await _snapshot(house, source, paths, stamp, token)
+    after = await house.source_files.call("marks", paths, timeout=QUICK)
+    if after != marks:
+        raise SourceError("the run database changed while it was read: it is read again in the next round")
+    folders = result.get("folders", {})
+    gone = _missed(before, identity) - set(folders)
+    if gone:
+        raise SourceError(
+            f"{', '.join(sorted(gone))}: was in the run database and is gone: nothing is taken over before it is "
+            "back; a replica that was copied without it must be copied again"
+        )
+    # A file that no folder is taken from, such as another database's archive, says nothing about these runs.
+    replica_time = min(mark[4] for mark in marks if not folders or mark[0] in folders.values())
+    absorb = partial(discovery.absorb, bulk=Bulk(), renewed=_renewed(before, identity))
+    total = await house.database.call(discovery.attach, str(house.database.path.with_name(SNAPSHOT)))
     try:
-        result = await _snapshot(house, source, paths, str(snapshot))
-        after = await house.source_files.call("marks", paths, timeout=QUICK)
-        if after != marks:
-            raise SourceError("the run database changed while it was read: it is read again in the next round")
-        folders = result.get("folders", {})
-        gone = _missed(before, identity) - set(folders)
-        if gone:
-            raise SourceError(
-                f"{', '.join(sorted(gone))}: was in the run database and is gone: nothing is taken over before it is "
-                "back; a replica that was copied without it must be copied again"
-            )
-        # A file that no folder is taken from, such as another database's archive, says nothing about these runs.
-        replica_time = min(mark[4] for mark in marks if not folders or mark[0] in folders.values())
-        absorb = partial(discovery.absorb, bulk=Bulk(), renewed=_renewed(before, identity))
-        total = await house.database.call(discovery.attach, str(snapshot))
-        try:
-            await _pages(house, found, rules, absorb, replica_time, total)
-        finally:
-            await house.database.call(discovery.detach)
-        now = house.clock()
-        await house.database.call(discovery.keep_source, identity, marks, folders, replica_time, source.stale, now)
+        await _pages(house, found, rules, absorb, replica_time, total)
     finally:
-        _sweep(snapshot.parent)
+        await house.database.call(discovery.detach)
+    fresh = secrets.token_hex(8)
+    standing = discovery.Absorbed(identity, marks, sorted(folders), replica_time, source.stale, fresh)
+    await house.database.call(discovery.keep_source, standing, house.clock())
+    await _keep_snapshot(house, token if result.get("differing") else None, fresh)
     found.read = True
     house.log.info("source.read", runs=result.get("runs"), new=found.new, changed=found.changed)
     for problem in result.get("problems", []):
@@ -142,10 +144,13 @@ def _renewed(before: dict[str, Any] | None, identity: dict[str, Any]) -> set[str
     return {name for name, table in identity.get("attributes", {}).items() if known.get(name) != table}
 
 
-def _sweep(folder: Path) -> None:
-    """Remove snapshots, also those of a supervisor that was killed: only one at a time works in this folder."""
-    for left in folder.glob("snapshot-*.db*"):
-        left.unlink(missing_ok=True)
+async def _keep_snapshot(house: House, token: str | None, fresh: str) -> None:
+    """Keep what was absorbed, so that the next reading need only bring what differs; it can do without."""
+    snapshot, last = (str(house.database.path.with_name(name)) for name in (SNAPSHOT, LAST))
+    try:
+        await house.source_files.call("keep_snapshot", snapshot, last, token, fresh, house.clock(), timeout=QUICK)
+    except (SourceError, StorageError) as error:
+        house.log.warning("source.problem", problem=str(error))
 
 
 async def _paths(house: House, source: CoolSource | TableSource) -> list[str]:
@@ -155,10 +160,17 @@ async def _paths(house: House, source: CoolSource | TableSource) -> list[str]:
     return paths
 
 
-async def _snapshot(house: House, source: CoolSource | TableSource, paths: list[str], into: str) -> dict[str, Any]:
-    """Have the file child write all runs of the source into a snapshot beside the database."""
+async def _snapshot(
+    house: House, source: CoolSource | TableSource, paths: list[str], stamp: str, token: str | None
+) -> dict[str, Any]:
+    """Have the file child write the runs of the source into a snapshot beside the database.
+
+    All of them, or those that differ from the last snapshot, which bears the token. A snapshot that an interrupted
+    round has left for the same stamp is used as it is.
+    """
     timeout = house.configuration.duties.timeout
-    common: dict[str, Any] = {"first_run": source.first_run, "into": into}
+    snapshot, last = (str(house.database.path.with_name(name)) for name in (SNAPSHOT, LAST))
+    common: dict[str, Any] = {"first_run": source.first_run, "into": snapshot}
     result: dict[str, Any]
     if isinstance(source, TableSource):
         result = await house.source_files.call("read_table", timeout=timeout, path=paths[0], **common)
@@ -169,6 +181,8 @@ async def _snapshot(house: House, source: CoolSource | TableSource, paths: list[
             "database": source.database,
             "attributes": attributes,
             "busy_timeout": source.busy_timeout,
+            "stamp": stamp,
+            "known": None if token is None else (last, token, house.clock()),
             **common,
         }
         result = await house.source_files.call("read_cool", timeout=timeout, **arguments)

@@ -30,6 +30,7 @@ CALLS = {
     "expand": "caf.sources.cool.files:expand",
     "read_cool": "caf.sources.cool.runs:read_settled",
     "read_table": "caf.sources.table:read_table",
+    "keep_snapshot": "caf.sources.absorbed:keep",
 }
 """What the file child is asked to do; everything that may hang is in here."""
 

@@ -23,7 +23,9 @@ from caf.config import Configuration, load
 from caf.domain.discovery import Rules
 from caf.domain.runs import SECOND
 from caf.shipped import shipped
+from caf.sources import absorbed
 from caf.sources.cool import read_runs
+from caf.sources.cool.runs import Known
 from caf.storage.child import FileChild
 from caf.store import configurations, discovery
 from caf.store.database import connect, database_id, open_database
@@ -75,10 +77,10 @@ def rules_of(conn: sqlite3.Connection, configuration: Configuration) -> Rules:
 
 
 def looks(folder: Path, replica: Path, rounds: int) -> dict[str, list[float]]:
-    """Time a plain read, a first look and a look at a changed replica, in turn."""
+    """Time a plain read, a first look, and looks at a changed replica with and without the last snapshot, in turn."""
     configuration = load(shipped("listeners.toml"))
-    snapshot = folder / "snapshot.db"
-    times: dict[str, list[float]] = {"plain": [], "first look": [], "changed": []}
+    snapshot, last = folder / "snapshot.db", folder / "source.db"
+    times: dict[str, list[float]] = {"plain": [], "first look": [], "changed": [], "changed, last snapshot lost": []}
     for _ in range(rounds):
         times["plain"].append(processor_time(lambda: plain_read(replica)))
         database = folder / "caf.db"
@@ -86,14 +88,17 @@ def looks(folder: Path, replica: Path, rounds: int) -> dict[str, list[float]]:
         with closing(connect(database, create=True)) as conn:
             rules = rules_of(conn, configuration)
 
-            def look(conn: sqlite3.Connection = conn, rules: Rules = rules) -> None:
-                read_runs([str(replica)], "CONDBR2", 0, {}, str(snapshot))
+            def look(known: Known | None, conn: sqlite3.Connection = conn, rules: Rules = rules) -> None:
+                found = read_runs([str(replica)], "CONDBR2", 0, {}, str(snapshot), known=known)
+                assert found["differing"] is (known is not None)
                 discovery.attach(conn, str(snapshot))
                 absorb_all(conn, rules)
                 discovery.detach(conn)
+                absorbed.keep(str(snapshot), str(last), None if known is None else known.token, "1", time.time())
 
-            times["first look"].append(processor_time(look))
-            times["changed"].append(processor_time(look))
+            times["first look"].append(processor_time(lambda: look(None)))
+            times["changed"].append(processor_time(lambda: look(Known(str(last), "1", time.time()))))
+            times["changed, last snapshot lost"].append(processor_time(lambda: look(None)))
     return times
 
 
@@ -135,11 +140,10 @@ def memory_of_first_look(replica: Path) -> float:
     """Give the largest memory (MB) of a process that does a first look."""
     program = (
         "import sys, tempfile; from pathlib import Path; from tests.benchmarks import discovery as d\n"
-        "with tempfile.TemporaryDirectory() as folder: d.looks(Path(folder), Path(sys.argv[1]), 0) or "
-        "d.one_look(Path(folder), Path(sys.argv[1]))\n"
+        "with tempfile.TemporaryDirectory() as folder: d.one_look(Path(folder), Path(sys.argv[1]))\n"
         "print(d.resource.getrusage(d.resource.RUSAGE_SELF).ru_maxrss)"
     )
-    done = subprocess.run([sys.executable, "-c", program, str(replica)], capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-c", program, str(replica)], stdout=subprocess.PIPE, text=True, check=True)
     return int(done.stdout.split()[-1]) / 1024
 
 
@@ -168,7 +172,7 @@ def main() -> None:
         plain = statistics.median(times["plain"])
         for name, seconds in times.items():
             each = ", ".join(f"{second:.2f}" for second in seconds)
-            print(f"{name:12} {statistics.median(seconds) / plain:5.2f} x plain   ({each} s)")
+            print(f"{name:28} {statistics.median(seconds) / plain:5.2f} x plain   ({each} s)")
         print(f"memory of a first look: {memory_of_first_look(replica):.0f} MB")
         finish_jobs(folder / "caf.db", given.runs)
         quiet = asyncio.run(quiet_rounds(folder, replica, 20))

@@ -191,9 +191,8 @@ def absorb(conn: sqlite3.Connection, folder: Path, runs: tuple[dict[str, Any], .
     discovery.attach(conn, str(path))
     discovery.absorb(conn, rules, -1, 1000, now, int(now * SECOND))
     discovery.detach(conn)
-    discovery.keep_source(
-        conn, {}, [], [], int(now * SECOND), 1e10, now
-    )  # these runs are old, and nobody is to be called
+    # These runs are old, and nobody is to be called.
+    discovery.keep_source(conn, discovery.Absorbed({}, [], [], int(now * SECOND), 1e10), now)
     due = making.due_runs(conn)
     new = [
         making.NewJob(

@@ -181,11 +181,11 @@ def test_a_replica_that_stands_still_needs_a_person(site: Site) -> None:
     conn = site.open()
     now = time.time()
     for age, asks in ((3 * 3600, True), (1800, False)):
-        discovery.keep_source(conn, {}, [], [], int((now - age) * 1e9), 7200.0, now)
+        discovery.keep_source(conn, discovery.Absorbed({}, [], [], int((now - age) * 1e9), 7200.0), now)
         duties.ended(conn, "discover", now, QUIET, summary=None, error=None)
         needs = site.caf("status", "--json").json()["needs"]
         assert [need["what"] for need in needs] == ["source"] * asks
-    discovery.keep_source(conn, {}, [], [], int((now - 3 * 3600) * 1e9), 7200.0, now)
+    discovery.keep_source(conn, discovery.Absorbed({}, [], [], int((now - 3 * 3600) * 1e9), 7200.0), now)
     conn.close()
     answer = site.caf("status", "--nagios")
     assert answer.status == 1
@@ -197,7 +197,7 @@ def test_nobody_is_called_about_a_replica_that_nobody_looked_at(site: Site) -> N
     settle_all(site)
     conn = site.open()
     then = time.time() - 86_400
-    discovery.keep_source(conn, {}, [], [], int((then - 60) * 1e9), 7200.0, then)
+    discovery.keep_source(conn, discovery.Absorbed({}, [], [], int((then - 60) * 1e9), 7200.0), then)
     duties.ended(conn, "discover", then, QUIET, summary=None, error=None)
     conn.close()
     assert site.caf("status").status == 0

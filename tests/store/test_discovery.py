@@ -225,8 +225,8 @@ def test_a_page_that_fails_leaves_nothing(conn: sqlite3.Connection, tmp_path: Pa
 
 def test_what_the_source_looked_like_is_remembered(conn: sqlite3.Connection) -> None:
     assert discovery.source_row(conn) is None
-    discovery.keep_source(conn, {"kind": "cool"}, [[1, 2]], {"/B", "/A"}, 5, 60.0, NOW)
-    discovery.keep_source(conn, {"kind": "cool"}, [[1, 3]], ["/A"], 6, 90.0, NOW + 1)
+    discovery.keep_source(conn, discovery.Absorbed({"kind": "cool"}, [[1, 2]], ["/A", "/B"], 5, 60.0), NOW)
+    discovery.keep_source(conn, discovery.Absorbed({"kind": "cool"}, [[1, 3]], ["/A"], 6, 90.0, "t"), NOW + 1)
     assert discovery.source_row(conn) == {
         "id": 1,
         "identity": {"kind": "cool"},
@@ -235,6 +235,7 @@ def test_what_the_source_looked_like_is_remembered(conn: sqlite3.Connection) -> 
         "replica_time": 6,
         "looked": NOW + 1,
         "stale": 90.0,
+        "absorbed": "t",
     }
 
 

@@ -309,18 +309,25 @@ class TestInterruption:
         # The page in hand is kept whole, whatever became of who asked for it.
         assert len(duty.statuses()) == 10 * (pages + 1)
         assert duty.query("SELECT * FROM source") == []
-        assert [path.name for path in (duty.folder / "state").glob("snapshot*")] == []
+        read = duty.folder / "state" / discover.SNAPSHOT
+        inode = read.stat().st_ino
         assert duty.round(60).new == 50 - 10 * (pages + 1)
+        # What had been read was not read again: it is the file that is kept now.
+        assert not read.exists()
+        assert read.with_name(discover.LAST).stat().st_ino == inode
         assert set(duty.statuses().values()) == {"ACCEPTED"}
         assert duty.query("SELECT count(*) FROM job") == [(50,)]
 
-    def test_what_a_killed_process_left_of_its_look_is_swept_away(self, duty: Duty) -> None:
+    @pytest.mark.parametrize("left", [b"", b"x" * 5000], ids=["empty", "rubbish"])
+    def test_half_a_snapshot_that_a_killed_process_left_is_written_anew(self, duty: Duty, left: bytes) -> None:
         with duty.writing() as writer:
             whole(writer, RUN, NOW - 3600)
-        left = duty.folder / "state" / "snapshot-1.db"
-        left.write_bytes(b"x" * 1000)
-        duty.round()
-        assert not left.exists()
+        for name in (discover.SNAPSHOT, f"{discover.SNAPSHOT}-journal", discover.LAST, f"{discover.LAST}-journal"):
+            (duty.folder / "state" / name).write_bytes(left)
+        assert duty.round().new == 1
+        with duty.writing() as writer:
+            whole(writer, RUN + 1, NOW - 3600)
+        assert duty.round(60).new == 1
 
     def test_a_replica_that_hangs_does_not_hold_up_the_rest(self, duty: Duty, monkeypatch: pytest.MonkeyPatch) -> None:
         """Whoever assigns a run meanwhile gets its jobs; open runs are looked at all the same."""

@@ -66,10 +66,9 @@ def _lb_params_end(source: Attached | None) -> str:
 
 
 def run_statement(found: RunFolders, inverted_before: int) -> str:
-    """Return the one statement that fills the snapshot; m is the map of the runs that started."""
+    """Return the one query of all the snapshot's columns, by run; m is the map of the runs that started."""
     values = _columns(found, inverted_before)
     attributes = [each for each in (found.tier0_tag, found.gain_strategy, *found.configured) if each]
-    names = ", ".join(f'"{name}"' for name in snapshot.NAMES)
     selected = ",\n".join(values[name] for name in snapshot.NAMES)
     joins = [f"temp.m_sor m CROSS JOIN {found.sor.iovs} sor ON sor.rowid = m.record", found.sor.payload_join("LEFT")]
     joins += [source.join_mapped() for source in (found.eor, found.counters, found.sfo) if source]
@@ -77,7 +76,7 @@ def run_statement(found: RunFolders, inverted_before: int) -> str:
     joins += [found.lb_params.join_mapped()] if found.lb_params else []
     joins += [attribute.join(values["start"]) for attribute in attributes]
     source = "\n".join(joins)
-    return f"INSERT INTO main.run ({names})\nSELECT {selected}\nFROM {source}\nORDER BY m.run"
+    return f"SELECT {selected}\nFROM {source}\nORDER BY m.run"
 
 
 def _columns(found: RunFolders, inverted_before: int) -> dict[str, str]:

@@ -2,11 +2,12 @@
 
 import os
 import sqlite3
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+from typing import Any, NamedTuple
 
 from caf.domain.errors import SourceError
-from caf.sources import snapshot
+from caf.sources import absorbed, snapshot
 from caf.sources.cool.attributes import GAIN_STRATEGY, TIER0_TAG, wanted
 from caf.sources.cool.files import marks, readable
 from caf.sources.cool.replicas import Replicas
@@ -18,6 +19,14 @@ _RUN_CONTROL = "/TDAQ/RunCtrl/"
 _FOLDERS = {"CONDBR2": ("SOR", "EOR"), "COMP200": ("SOR_Params", "EOR_Params")}
 
 
+class Known(NamedTuple):
+    """The last snapshot that was absorbed: where it is, its token, and the time now (s)."""
+
+    path: str
+    token: str
+    now: float
+
+
 def read_runs(
     files: list[str],
     database: str,
@@ -25,13 +34,15 @@ def read_runs(
     attributes: dict[str, dict[str, Any]],
     into: str,
     busy_timeout: float = 5.0,
+    known: Known | None = None,
 ) -> dict[str, Any]:
     """Write all runs from `first_run` on of CONDBR2 or COMP200 to a fresh snapshot `into`.
 
     Each folder is taken from the first of the files that has it. `attributes` are the configured ones, by name, with
-    folder, column and, if wanted, per_run, channel, tag. `busy_timeout` is in seconds. Returns
-    {"folders": {path: file}, "runs": how many, "first": lowest, "last": highest}. SourceError when it cannot be done;
-    then there is no snapshot.
+    folder, column and, if wanted, per_run, channel, tag. `busy_timeout` is in seconds. With `known`, the last snapshot,
+    only runs that are not in it as they are now are written, if it can be used. Returns {"folders": {path: file},
+    "runs": how many, "first": lowest, "last": highest, "differing": whether only those were written}. SourceError when
+    it cannot be done; then there is no snapshot.
     """
     if database not in _FOLDERS:
         raise SourceError(f"caf does not know the run folders of {database}: [source] database is CONDBR2 or COMP200")
@@ -41,7 +52,7 @@ def read_runs(
         raise SourceError(f"the snapshot {into} cannot be made: {error}") from error
     done = False
     try:
-        result = _fill(connection, files, database, first_run, attributes, busy_timeout)
+        result = _fill(connection, files, database, first_run, attributes, busy_timeout, known)
         done = True
     finally:
         connection.close()
@@ -57,15 +68,29 @@ def read_settled(
     attributes: dict[str, dict[str, Any]],
     into: str,
     busy_timeout: float = 5.0,
+    stamp: str | None = None,
+    known: Sequence[Any] | None = None,
 ) -> dict[str, Any]:
-    """Do `read_runs`, but throw away a read during which a file changed; its result also has the files' "marks"."""
+    """Do `read_runs`, but throw away a read during which a file changed; its result also has the files' "marks".
+
+    With a `stamp`, which says all that the reading depends on, one that is there already for the same stamp is used.
+    `known` are path, token and the time now (s) of the last snapshot, if only what differs from it is wanted.
+    """
+    if stamp is not None:
+        stamp = f"{absorbed.boot()} {stamp}"  # a snapshot is written without fsync
+    if (there := snapshot.finished(into, stamp)) is not None:
+        return there
     before = marks(files)
-    result = read_runs(files, database, first_run, attributes, into, busy_timeout)
+    last = None if known is None else Known(*known)
+    result = {**read_runs(files, database, first_run, attributes, into, busy_timeout, last), "marks": before}
     changed = [file for file, mark in zip(files, before, strict=True) if not _is_still(file, mark)]
     if changed:
         os.unlink(into)
         raise SourceError(f"{', '.join(changed)} changed while it was read; it will be read again")
-    return {**result, "marks": before}
+    with closing(sqlite3.connect(into, isolation_level=None)) as connection:
+        connection.execute("PRAGMA synchronous = OFF")
+        snapshot.finish(connection, stamp, result)
+    return result
 
 
 def _is_still(file: str, mark: list[str | int]) -> bool:
@@ -82,6 +107,7 @@ def _fill(
     first_run: int,
     attributes: Mapping[str, Mapping[str, Any]],
     busy_timeout: float,
+    known: Known | None,
 ) -> dict[str, Any]:
     connection.execute(f"PRAGMA busy_timeout = {int(busy_timeout * 1000)}")
     add_functions(connection)
@@ -90,14 +116,17 @@ def _fill(
         found = _find(replicas, attributes)
     finally:
         replicas.close()
+    beside = known is not None and absorbed.lay_beside(connection, *known)
+    select = run_statement(found, inverted_before=UPRIGHT_SINCE if database == "COMP200" else 0)
     with readable(", ".join(sorted(set(replicas.folders.values()))), busy_timeout):
         connection.execute("BEGIN")
         for statement in map_runs(found, first_run):
             connection.execute(statement)
-        connection.execute(run_statement(found, inverted_before=UPRIGHT_SINCE if database == "COMP200" else 0))
+        names = ", ".join(f'"{name}"' for name in snapshot.NAMES)
+        connection.execute(f"INSERT INTO main.run ({names}) {absorbed.differing(select) if beside else select}")
         snapshot.replace_bad_text(connection)
         connection.execute("COMMIT")
-    return {"folders": dict(replicas.folders), **snapshot.summary(connection)}
+    return {"folders": dict(replicas.folders), "differing": beside, **snapshot.summary(connection, "temp.m_sor")}
 
 
 def _find(replicas: Replicas, attributes: Mapping[str, Mapping[str, Any]]) -> RunFolders:

@@ -366,7 +366,7 @@ def test_each_folder_is_taken_from_the_first_file_that_has_it(tmp_path: Path) ->
     result = read_runs([first, second], "CONDBR2", 0, {}, str(tmp_path / "s.db"))
     assert result["folders"][STRATEGY.path] == first
     assert result["folders"][SOR.path] == second
-    assert {**result, "folders": None} == {"folders": None, "runs": 1, "first": RUN, "last": RUN}
+    assert {**result, "folders": None} == {"folders": None, "differing": False, "runs": 1, "first": RUN, "last": RUN}
 
 
 def test_a_replica_without_runs_is_no_error(path: str) -> None:
