@@ -9,7 +9,7 @@ import sqlite3
 from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from caf.domain.discovery import Moments, Rules, Seen, merge, reconsider
@@ -118,13 +118,23 @@ def _look_at(
         if columns_of(seen) == columns_of(known):
             return
         changed = columns_of(_without(seen, renewed)) != columns_of(_without(known, renewed))
-        if not changed:
+        if not changed or (row["settled"] and _only_surer(seen, known)):
             # That more is asked about runs is no change of theirs: history is judged anew by a person's replay only,
-            # and runs that are open are looked at again in each round.
+            # and runs that are open are looked at again in each round. Nor is it one of a run that has settled that a
+            # later record makes final what it inherits.
             extra, notes = columns_of(seen)[-2:]
             conn.execute("UPDATE run SET extra = ?, notes = ? WHERE run = ?", (extra, notes, row["run"]))
             return
     settle_on(conn, row, seen, rules, now, replica_time, page, changed=changed)
+
+
+def _only_surer(seen: Seen, known: Seen) -> bool:
+    """Tell whether nothing changed but that values which might still have been replaced no longer are."""
+    same = (seen.values, seen.last_lb_end) == (known.values, known.last_lb_end)
+    return same and all(
+        replace(note, final=True) == replace(seen.notes.get(name, note), final=True)
+        for name, note in known.notes.items()
+    )
 
 
 def _without(seen: Seen, attributes: AbstractSet[str]) -> Seen:

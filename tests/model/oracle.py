@@ -39,6 +39,7 @@ class Run:
     values: dict[str, Any] = field(default_factory=dict)
     last_lb_end: int | None = None
     provisional_tag: bool = False
+    judged_settled: bool = False
     last_change: int | None = None
     status: str = "OPEN"
     listener: str | None = None
@@ -52,6 +53,7 @@ class Run:
     def read(self, row: Mapping[str, Any]) -> bool:
         """Take over a reading; tells whether anything is new in it."""
         before = (dict(self.values), self.last_lb_end, self.provisional_tag)
+        unless = (before[0], before[1], False) if self.judged_settled else before
         tag_is_sure = self.values.get("tier0_tag") is not None and not self.provisional_tag
         older = tag_is_sure and row["notes"] is not None
         for name in COLUMNS:
@@ -61,7 +63,7 @@ class Run:
             self.provisional_tag = row["notes"] is not None
         if row["last_lb_end"] is not None:
             self.last_lb_end = max(row["last_lb_end"], self.last_lb_end or 0)
-        return before != (self.values, self.last_lb_end, self.provisional_tag)
+        return (self.values, self.last_lb_end, self.provisional_tag) not in (before, unless)
 
     def settled(self, now: int, replica: int) -> bool:
         """Tell whether a day has passed, on both clocks, since the last that is known of the run; all in s."""
@@ -72,7 +74,7 @@ class Run:
 
     def judge(self, configuration: int, now: int, replica: int) -> None:
         """Reach a verdict from the three answers of every condition."""
-        settled = self.settled(now, replica)
+        settled = self.judged_settled = self.settled(now, replica)
         v = self.values.get
         kind, tag = v("run_type"), v("tier0_tag")
         events = v("recorded_events") if v("recorded_events") is not None and not v("stored_events") else None

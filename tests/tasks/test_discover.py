@@ -131,6 +131,22 @@ class TestInheritedTag:
         assert (duty.status(RUN + 1), duty.run(RUN + 1)["settled"]) == ("ACCEPTED", 1)
         assert duty.run(RUN + 1)["notes"]["tier0_tag"] == {"final": False, "from": RUN}
 
+    def test_one_that_settled_on_it_is_not_opened_again_by_a_later_runs_record(self, duty: Duty) -> None:
+        """Its value is what it was; a run with a null in it would be open for another day."""
+        self.inheriting(duty)
+        with duty.writing() as writer:
+            start(writer, RUN + 2, NOW, "ramp")
+        duty.now = NOW + 2 * DAY
+        duty.touch()
+        duty.round()
+        assert (duty.status(RUN + 2), duty.run(RUN + 2)["settled"]) == ("UNCLAIMED", 1)
+        with duty.writing() as writer:
+            whole(writer, RUN + 3, duty.now - 3600, tag="Pedestal")
+        found = duty.round(60)
+        assert (found.new, found.changed) == (1, 0)
+        assert duty.run(RUN + 2)["notes"]["tier0_tag"] == {"final": True, "from": RUN}
+        assert (duty.status(RUN + 2), duty.run(RUN + 2)["settled"]) == ("UNCLAIMED", 1)
+
     def test_an_own_record_back_inserted_after_a_later_one_is_a_changed_record(self, duty: Duty) -> None:
         """The folder held a later one, so the inherited tag counted as final; what comes after all is not ignored."""
         self.inheriting(duty)
