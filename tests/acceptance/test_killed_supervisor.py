@@ -8,16 +8,15 @@ import pytest
 
 from tests.world import FINAL, World, wait_until
 
-KILLS = 30
-
-
-@pytest.mark.timeout(240)
-def test_thirty_kills_while_jobs_run_start_every_payload_exactly_once(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("kills", "jobs"), [(5, 12), pytest.param(30, 60, marks=[pytest.mark.campaign, pytest.mark.timeout(240)])]
+)
+def test_kills_while_jobs_run_start_every_payload_exactly_once(tmp_path: Path, kills: int, jobs: int) -> None:
     """Killed at any time and started again: the same final table, every payload started once, every job ended."""
     dice = random.Random(20150601)
-    runs = list(range(490001, 490061))
+    runs = list(range(490001, 490001 + jobs))
     world = World(tmp_path, runs, body="sleep 0.$(($CAF_RUN % 7 + 2))", slots=3)
-    for kill in range(KILLS):
+    for kill in range(kills):
         mark = len(world.runs_started())
         process = world.supervisor()
         # Some die while they start up, some once new payloads have begun, some a random while later.
@@ -31,8 +30,7 @@ def test_thirty_kills_while_jobs_run_start_every_payload_exactly_once(tmp_path: 
     process = world.supervisor()
     wait_until(lambda: _all_ended(world, runs), 60, "the end of all jobs")
     assert world.stop(process) == 0
-    jobs = world.jobs()
-    assert {run: job[:2] for run, job in jobs.items()} == dict.fromkeys(runs, ("DONE", "ok"))
+    assert {run: job[:2] for run, job in world.jobs().items()} == dict.fromkeys(runs, ("DONE", "ok"))
     assert world.runs_started() == dict.fromkeys(runs, 1)
     assert set(world.starts().values()) == {1}
     # Whatever token did not start its payload was revoked, so that it never can.
