@@ -38,7 +38,7 @@ def lay_beside(connection: sqlite3.Connection, path: str, token: str, now: float
     except sqlite3.Error:
         return False
     with suppress(sqlite3.Error, ValueError):
-        known = dict(connection.execute("SELECT name, value FROM absorbed.meta").fetchall())
+        known = dict(connection.execute("SELECT name, value FROM absorbed.label").fetchall())
         age = now - float(known.get("since", "-inf"))
         if (known.get("token"), known.get("boot")) == (token, boot()) and 0 <= age <= LONGEST:
             return True
@@ -78,9 +78,9 @@ def _name(path: str, token: str, now: float) -> None:
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
         connection.execute("PRAGMA synchronous = OFF")
         connection.execute("BEGIN IMMEDIATE")
-        connection.execute("CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT)")
+        connection.execute("CREATE TABLE IF NOT EXISTS label (name TEXT PRIMARY KEY, value TEXT)")
         rows = [("token", token), ("boot", boot()), ("since", repr(now))]
-        connection.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", rows)
+        connection.executemany("INSERT OR REPLACE INTO label VALUES (?, ?)", rows)
         connection.execute("COMMIT")
 
 
@@ -89,7 +89,7 @@ def _lay_over(snapshot: str, path: str, token: str, fresh: str) -> None:
         connection.execute("PRAGMA synchronous = OFF")
         connection.execute("ATTACH ? AS snapshot", (snapshot,))
         connection.execute("BEGIN IMMEDIATE")
-        change = "UPDATE meta SET value = ? WHERE name = 'token' AND value = ?"
+        change = "UPDATE label SET value = ? WHERE name = 'token' AND value = ?"
         if connection.execute(change, (fresh, token)).rowcount == 1:
             connection.execute(f"INSERT OR REPLACE INTO main.run ({_COLUMNS}) SELECT {_COLUMNS} FROM snapshot.run")
         connection.execute("COMMIT")

@@ -71,21 +71,21 @@ def damage(name: str, duty: Duty, monkeypatch: pytest.MonkeyPatch) -> None:
             last(duty).write_bytes(b"\xff" * 20_000)
         case "another's":
             with closing(sqlite3.connect(last(duty))) as conn, conn:
-                conn.execute("UPDATE meta SET value = 'x' WHERE name = 'token'")
+                conn.execute("UPDATE label SET value = 'x' WHERE name = 'token'")
         case "of before the machine was started":
             with closing(sqlite3.connect(last(duty))) as conn, conn:
-                conn.execute("UPDATE meta SET value = 'x' WHERE name = 'boot'")
+                conn.execute("UPDATE label SET value = 'x' WHERE name = 'boot'")
         case "old":
             duty.now += absorbed.LONGEST + 1
         case "of the future":
             with closing(sqlite3.connect(last(duty))) as conn, conn:
-                conn.execute("UPDATE meta SET value = ? WHERE name = 'since'", (str(NOW + DAY),))
+                conn.execute("UPDATE label SET value = ? WHERE name = 'since'", (str(NOW + DAY),))
         case "a folder":
             last(duty).unlink()
             last(duty).mkdir()
         case "without its rows":
             with closing(sqlite3.connect(last(duty))) as conn, conn:
-                conn.execute("DROP TABLE meta")
+                conn.execute("DROP TABLE label")
 
 
 WAYS = ("missing", "empty", "rubbish", "another's", "of before the machine was started", "old", "of the future")
