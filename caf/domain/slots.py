@@ -1,0 +1,57 @@
+"""How many more jobs may be handed to the batch system: caf's own limit, and the group's share less what others use."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from caf.domain.jobs import FOLLOWED
+
+HOLDING = FOLLOWED
+"""The states in which a job has a slot, or may have: one that is to end has it until its end is proved."""
+
+
+def held(own: Mapping[str, int]) -> int:
+    """Count the slots that jobs hold, given how many there are in each state."""
+    return sum(own.get(state, 0) for state in HOLDING)
+
+
+def free_slots(slots: int, own: Mapping[str, int]) -> int:
+    """Give how many more of caf's own jobs may be out at once; never negative, also when `slots` was lowered."""
+    return max(0, slots - held(own))
+
+
+def group_room(group_slots: int, own: int, others: int | None) -> int:
+    """Give how many more of caf's jobs a group's share has room for, beside its `own` there and those of `others`.
+
+    The daemons of 2014 reckoned alike: no more than `ncpu` less the jobs of the group's other accounts.
+    None for `others` is "not known". Then there is no room: one job more could take a slot that is somebody else's,
+    and waiting costs no more than until the batch system answers again.
+    """
+    if others is None:
+        return 0
+    return max(0, group_slots - max(0, others) - own)
+
+
+@dataclass(slots=True)
+class Room:
+    """What is left while jobs are chosen one by one: overall, and in each group that has a share."""
+
+    free: int
+    groups: dict[str, int]
+
+    def take(self, group: str | None) -> bool:
+        """Take a slot for a job of this group; False where its group has none left. None: a job of no group."""
+        if self.free <= 0 or (group is not None and self.groups.get(group, 1) <= 0):
+            return False
+        self.free -= 1
+        if group in self.groups:
+            self.groups[group] -= 1
+        return True
+
+
+def use_of_groups(groups: Iterable[str | None]) -> dict[str, int]:
+    """Count jobs by their group; those of no group are left out."""
+    counts: dict[str, int] = {}
+    for group in groups:
+        if group is not None:
+            counts[group] = counts.get(group, 0) + 1
+    return counts
