@@ -13,28 +13,61 @@ from caf.domain.errors import Refused
 TRIES, PAUSE = 10, 0.1  # `caf status` holds the lock for an instant when it asks who has it
 
 
+class Lock:
+    """A lock that is held. Whoever removes its file lets another process lock a new one: `lost` tells."""
+
+    def __init__(self, path: Path, descriptor: int) -> None:
+        self.path = path
+        self._descriptor = descriptor
+
+    def lost(self) -> str | None:
+        """Say what became of the file, if it is not the one that is held any more."""
+        try:
+            there = os.stat(self.path)
+        except FileNotFoundError:
+            return f"{self.path} was removed"
+        except OSError:  # nothing is known: that is no reason to stop
+            return None
+        ours = os.fstat(self._descriptor)
+        same = (there.st_dev, there.st_ino) == (ours.st_dev, ours.st_ino)
+        return None if same else f"{self.path} was replaced by another file"
+
+
 @contextmanager
-def held(path: Path, now: float) -> Iterator[None]:
+def held(path: Path, now: float) -> Iterator[Lock]:
     """Hold the lock at `path`; Refused names host and process of whoever holds it."""
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o660)
+    lock, descriptor = _take(path)
     try:
-        for attempt in range(TRIES):
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if attempt == TRIES - 1:
-                    raise Refused(
-                        f"{path}: another supervisor runs already: {_read(descriptor)}: end it first, "
-                        "or leave it to its work"
-                    ) from None
-                time.sleep(PAUSE)
         os.ftruncate(descriptor, 0)
         facts = {"host": os.uname().nodename, "pid": os.getpid(), "since": now}
         os.pwrite(descriptor, json.dumps(facts).encode(), 0)
-        yield
+        yield lock
     finally:
         os.close(descriptor)
+
+
+def _take(path: Path) -> tuple[Lock, int]:
+    """Lock the file that the path leads to: what was locked may have been removed or replaced meanwhile."""
+    for attempt in range(TRIES):
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o660)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            lock = Lock(path, descriptor)
+            if lock.lost() is None:
+                return lock, descriptor
+            os.close(descriptor)
+        except BlockingIOError:
+            who = _read(descriptor)
+            os.close(descriptor)
+            if attempt == TRIES - 1:
+                raise Refused(
+                    f"{path}: another supervisor runs already: {who}: end it first, or leave it to its work"
+                ) from None
+            time.sleep(PAUSE)
+        except OSError:
+            os.close(descriptor)
+            raise
+    raise Refused(f"{path}: is removed again and again: find out by what, then start the supervisor anew")
 
 
 def holder(path: Path) -> str | None:

@@ -1,5 +1,6 @@
 """One supervisor at a time; nothing has to be cleaned up after a crash."""
 
+import fcntl
 import os
 import signal
 import subprocess
@@ -104,3 +105,41 @@ def test_the_lock_says_nothing_of_an_earlier_holder_with_a_longer_name(tmp_path:
     path.write_text("x" * 500)
     with held(path, 0.0):
         wait_until(lambda: f"process {os.getpid()} on " in (holder(path) or ""), what="the name")
+
+
+def test_a_lock_whose_file_is_removed_or_replaced_is_lost(tmp_path: Path) -> None:
+    """Whoever removes it by hand lets a second supervisor in: the first one must notice."""
+    path = tmp_path / "caf.lock"
+    with held(path, 0.0) as lock:
+        assert lock.lost() is None
+        path.unlink()
+        assert lock.lost() == f"{path} was removed"
+        path.touch()
+        assert lock.lost() == f"{path} was replaced by another file"
+
+
+def test_a_lock_is_never_held_on_a_file_that_is_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is removed between being opened and being locked; another then locks the file that the path leads to."""
+    path = tmp_path / "caf.lock"
+    take = fcntl.flock
+    opened: list[int] = []
+
+    def removed_before(descriptor: int, how: int) -> None:
+        if not opened:
+            opened.append(descriptor)
+            path.unlink()
+        take(descriptor, how)
+
+    monkeypatch.setattr(fcntl, "flock", removed_before)
+    with held(path, 0.0) as lock:
+        assert lock.lost() is None
+        assert opened
+        with pytest.raises(Refused), held(path, 0.0):
+            pass
+
+
+def test_a_lock_that_is_removed_again_and_again_is_not_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "caf.lock"
+    monkeypatch.setattr(fcntl, "flock", lambda *_: path.unlink())
+    with pytest.raises(Refused, match="is removed again and again"), held(path, 0.0):
+        pass

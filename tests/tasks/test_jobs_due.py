@@ -21,7 +21,7 @@ def test_a_run_whose_listener_was_taken_out_gets_the_jobs_that_it_was_accepted_f
         raise OSError("died")
 
     with monkeypatch.context() as patched:
-        patched.setattr(making, "make", dies)
+        patched.setattr(making, "make_all", dies)
         assert supervisor.main(world.config, once=True) == 1
     assert world.query("SELECT status, jobs_due FROM run") == [("ACCEPTED", 1)]
     text = world.config.read_text()
@@ -51,3 +51,19 @@ def test_a_reset_takes_the_configuration_of_today_and_nobody_elses_job_changes(t
     made_with = dict(world.query("SELECT run, configuration_id FROM job"))
     assert made_with == {490001: 2, 490002: 1}
     assert world.query("SELECT attempt, renew FROM job WHERE run = 490001") == [(2, 0)]
+
+
+def test_jobs_of_two_configurations_are_counted_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One due for each is more than one at once: both wait for a person."""
+    world = World(tmp_path, [490001])
+    with monkeypatch.context() as patched:
+        patched.setattr(making, "make_all", lambda *_: 1 / 0)
+        assert supervisor.main(world.config, once=True) == 1
+    text = world.config.read_text().replace("max_new_jobs = 1000", "max_new_jobs = 1")
+    world.config.write_text(text.replace("listeners.Scan", "listeners.Other").replace('["Scan"]', '["Other"]'))
+    world.add_runs([490002])
+    assert supervisor.main(world.config, once=True) == 0
+    assert world.query("SELECT run, configuration_id, state FROM job ORDER BY run") == [
+        (490001, 1, "WAITING"),
+        (490002, 2, "WAITING"),
+    ]
