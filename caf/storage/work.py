@@ -1,58 +1,103 @@
-"""The folder of all working areas, and the mark that says whose it is."""
+"""The folder of all working areas, and the mark that says whose it is.
+
+The mark names the database, its *generation*, which grows with each start of a supervisor, and the newest token that
+was given out. A database whose generation is lower, or that does not know this token, is an older copy of the one that
+worked here last; and a supervisor whose generation is not the mark's any more is not the last that was started.
+"""
 
 import os
 import secrets
+from pathlib import Path
+from typing import Any
 
 from caf.domain.errors import StorageError
 from caf.storage.failures import storage_error
 
 MARKER = ".caf-database"
+LONGEST = 1000  # bytes
+ROOM = 200  # of them for the newest token, which is written in place: a rename that loses power may leave nothing
 
 
 def marker_of(work: str) -> str | None:
     """Give the id of the database that the folder belongs to; None if it, or its mark, is not there."""
+    return _owner(_lines(work))
+
+
+def mark_of(work: str) -> dict[str, Any]:
+    """Give what the mark says: owner and newest (or None), generation; and whether a folder without one is filled."""
+    lines = _lines(work)
+    owner = _owner(lines)
+    values = {name: value.strip() for name, _, value in (line.partition("=") for line in lines[1:])}
+    generation = values.get("generation", "")
+    return {
+        "owner": owner,
+        "generation": int(generation) if generation.isdecimal() else 0,
+        "newest": values.get("newest") or None,
+        "filled": owner is None and _filled(work),
+    }
+
+
+def _owner(lines: list[str]) -> str | None:
+    return lines[0].strip() or None if lines else None
+
+
+def _lines(work: str) -> list[str]:
     path = os.path.join(work, MARKER)
     try:
         with open(path, encoding="utf-8", errors="replace") as file:
-            return file.read(1000).strip() or None
+            return file.read(LONGEST).splitlines()
     except FileNotFoundError:
-        return None
+        return []
     except OSError as error:
         raise storage_error("read", path, error) from error
 
 
-def own_work(work: str, database_id: str, take_over: bool, used_before: bool = False) -> None:
-    """Make the folder of working areas this database's own, or make sure that it is.
-
-    A folder without a mark is taken, unless this database has `used_before` what should be there: then a file system
-    is not mounted. One that another database has marked is refused unless `take_over`.
-    """
-    owner = marker_of(work)
-    if owner == database_id:
-        return
-    if owner is not None and not take_over:
-        raise StorageError(
-            f"working areas in {work} belong to database {owner}, not to {database_id}:"
-            " set another `work` in [caf], or, if that database is given up: caf run --take-over"
-        )
-    if owner is None and used_before and not take_over:
-        raise StorageError(
-            f"{work} has lost its mark {MARKER} of database {database_id}: check that the file system is mounted;"
-            " if it was emptied on purpose: caf run --take-over"
-        )
-    _mark(work, database_id)
+def _filled(work: str) -> bool:
+    try:
+        with os.scandir(work) as entries:
+            return any(entry.name != MARKER for entry in entries)
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        raise storage_error("read", work, error) from error
 
 
-def _mark(work: str, database_id: str) -> None:
+def mark_work(work: str, database_id: str, generation: int) -> None:
+    """Make the folder, for the group to use, and mark it as this database's of this generation."""
     path = os.path.join(work, MARKER)
     fresh = f"{path}.{secrets.token_hex(4)}"
     try:
-        os.makedirs(work, mode=0o770, exist_ok=True)
+        if not os.path.isdir(work):
+            os.makedirs(work, mode=0o770)
+            Path(work).chmod(0o2770)  # mkdir itself drops the set-group-id bit
         with open(fresh, "x", encoding="utf-8") as file:
-            file.write(f"{database_id}\n")
+            file.write(f"{database_id}\ngeneration={generation}\n{_newest('')}")
             file.flush()
             os.fsync(file.fileno())
         os.rename(fresh, path)
+    except OSError as error:
+        raise storage_error("write", path, error) from error
+
+
+def _newest(token: str) -> str:
+    return f"newest={token}".ljust(ROOM) + "\n"
+
+
+def note_newest(work: str, database_id: str, generation: int, token: str) -> None:
+    """Note the newest token, before any is handed over. StorageError if another supervisor was started since."""
+    path = os.path.join(work, MARKER)
+    head = f"{database_id}\ngeneration={generation}\n"
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+        try:
+            if os.pread(descriptor, len(head), 0) != head.encode():
+                raise StorageError(
+                    f"{path} is not of this supervisor any more: another one was started with a copy of its database:"
+                    " nothing is submitted; end one of the two"
+                )
+            os.pwrite(descriptor, _newest(token).encode(), len(head))
+        finally:
+            os.close(descriptor)
     except OSError as error:
         raise storage_error("write", path, error) from error
 

@@ -116,11 +116,33 @@ class Job:
     attempt: int = 1
     next_state: str | None = None
     tokens: dict[int, str] = field(default_factory=dict)
+    doubtful: bool = False
+    lost: bool = False
+    acknowledged: bool = False
+    mark: str | None = None
+
+    def become(self, target: str, next_state: str | None = None) -> None:
+        """Change its state, or only what is known of it; what was said of another attempt or result is forgotten."""
+        self.attempt = attempt_after(self.state, target, self.attempt)
+        self.doubtful = False
+        self.lost = self.lost and target in FOLLOWED
+        self.acknowledged = self.acknowledged and not {self.state, target} & FINAL
+        self.mark = None if self.state in FINAL else self.mark
+        self.state, self.next_state = target, next_state
+
+    def answers(self) -> set[str]:
+        """Give what a person may say of it that changes its state not at all, or only with proof."""
+        known = {"adopt", "lost"} if self.state in FOLLOWED and self.doubtful else set()
+        known |= {"adopt"} if self.state in FOLLOWED and self.lost else set()
+        known |= {"adopt as"} if self.state in FOLLOWED else set()
+        known |= {"mark"} if self.state == "DONE" else set()
+        return known | ({"ack"} if self.state == "FAILED" and not self.acknowledged else set())
 
 
 IDLE = {"WAITING", "NEW", "STAGING", "PREPARED"}
 FINAL = {"DONE", "FAILED", "REJECTED", "CANCELLED"}
 USED = {"SUBMITTING", "PENDING", "RUNNING", "FINISHED", "CANCELLING"}
+FOLLOWED = USED - {"FINISHED"}
 
 DUTY = {
     "NEW": "PREPARED STAGING FAILED",
@@ -147,6 +169,7 @@ def said(state: str, word: str) -> str | None:
 WORDS = ("start", "reject", "reset", "hold", "kill")
 STATES = (*sorted(IDLE), *sorted(USED), *sorted(FINAL))
 LEGAL = {(source, target) for source, targets in DUTY.items() for target in targets.split()}
+REMARKED = {(state, state) for state in FOLLOWED | {"DONE", "FAILED"}}  # a person said something, and it stayed
 LEGAL |= {(state, target) for state in STATES for word in WORDS if (target := said(state, word)) is not None}
 
 

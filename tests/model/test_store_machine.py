@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from hypothesis.stateful import initialize, invariant, precondition, rule
 
 from caf.domain.discovery import Rules
 from caf.domain.errors import Refused
@@ -22,11 +22,13 @@ from caf.store import configurations, discovery, jobs, making, queries
 from caf.store.database import connect
 from caf.store.jobs import Change
 from caf.store.making import NewJob
+from tests.model.answering import Answering
 from tests.model.oracle import (
     COLUMNS,
     DUTY,
     IDLE,
     LEGAL,
+    REMARKED,
     SECOND,
     SETTLE,
     STATES,
@@ -57,7 +59,7 @@ def result_for(state: str) -> Result | None:
     return {"DONE": Result.OK, "FAILED": Result.LOG}.get(state)
 
 
-class Store(RuleBasedStateMachine):
+class Store(Answering):
     """A real database on a real file, and the model beside it."""
 
     def __init__(self) -> None:
@@ -193,14 +195,6 @@ class Store(RuleBasedStateMachine):
 
     # People and the organise duty
 
-    def _pick(self, number: int) -> tuple[tuple[int, str], Job]:
-        key = sorted(self.jobs)[number % len(self.jobs)]
-        return key, self.jobs[key]
-
-    def _becomes(self, job: Job, target: str, next_state: str | None = None) -> None:
-        job.attempt = attempt_after(job.state, target, job.attempt)
-        job.state, job.next_state = target, next_state
-
     @precondition(lambda self: self.jobs)
     @rule(words=st.lists(st.tuples(st.integers(0, 99), st.sampled_from(WORDS)), min_size=1, max_size=4))
     def a_person_says(self, words: list[tuple[int, str]]) -> None:
@@ -213,7 +207,7 @@ class Store(RuleBasedStateMachine):
                 continue
             jobs.act(self.conn, run, name, Word(word), self.now, "ann")
             goal = {"reset": "NEW", "hold": "WAITING", "kill": "CANCELLED"}.get(word)
-            self._becomes(job, target, goal if target == "CANCELLING" else None)
+            job.become(target, goal if target == "CANCELLING" else None)
 
     @precondition(lambda self: self.jobs)
     @rule(chosen=st.lists(st.integers(0, 99), min_size=2, max_size=6, unique=True))
@@ -223,7 +217,7 @@ class Store(RuleBasedStateMachine):
         assert tokens.keys() == {job.id for job in picked if job.state == "PREPARED"}
         for job in picked:
             if job.state == "PREPARED":
-                self._becomes(job, "SUBMITTING")
+                job.become("SUBMITTING")
                 job.tokens[job.attempt] = tokens[job.id]
 
     @precondition(lambda self: self.jobs)
@@ -242,7 +236,7 @@ class Store(RuleBasedStateMachine):
                     target = targets[choice % len(targets)]
                     change = Change(job.id, State(job.state), job.attempt, State(target), "so", result_for(target))
                     assert jobs.apply(self.conn, [change], self.now) == [True]
-                    self._becomes(job, target)
+                    job.become(target)
 
     @precondition(lambda self: self.jobs)
     @rule(
@@ -278,7 +272,7 @@ class Store(RuleBasedStateMachine):
                 possible = False
                 break
             if current:
-                self._becomes(job, change.target, change.sets.get("next_state"))
+                job.become(change.target, change.sets.get("next_state"))
             expected.append(current)
         if not possible:
             with pytest.raises((Refused, sqlite3.IntegrityError)):
@@ -349,6 +343,8 @@ class Store(RuleBasedStateMachine):
             job = self.jobs[row["run"], row["job"]]
             found = (row["id"], row["listener"], row["state"], row["attempt"], row["next_state"])
             assert found == (job.id, job.listener, job.state, job.attempt, job.next_state)
+            said = (row["unknown_since"] is not None, row["lost"] is not None, bool(row["acknowledged"]), row["mark"])
+            assert said == (job.doubtful, job.lost, job.acknowledged, job.mark)
 
     @invariant()
     def every_used_attempt_has_its_own_token(self) -> None:
@@ -374,7 +370,7 @@ class Store(RuleBasedStateMachine):
             state, attempt = first["became"], 1
             for row in trail:
                 assert row["was"] == state
-                assert (state, row["became"]) in LEGAL
+                assert (state, row["became"]) in LEGAL | REMARKED
                 assert row["attempt"] == attempt_after(state, row["became"], attempt)
                 state, attempt = row["became"], row["attempt"]
             assert (state, attempt) == (self.jobs[key].state, self.jobs[key].attempt)
