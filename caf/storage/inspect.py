@@ -1,7 +1,6 @@
 """Looking at what an ended attempt has left: its log, which may be huge, and its outputs."""
 
 import os
-import re
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
@@ -9,22 +8,20 @@ from typing import Any, BinaryIO
 
 from caf.domain.errors import StorageError
 from caf.storage.failures import open_regular, storage_error
+from caf.storage.records import read_records
+from caf.storage.telling import telling
 
 CHUNK = 1 << 20  # bytes
-TAIL = 256 * 1024  # bytes of a log's end in which telling lines are looked for
-TAIL_LINES = 3
-TAIL_LENGTH = 500  # characters
-
-TELLING = re.compile(r"ERROR|FATAL|Traceback|Exception|error")
-ESCAPE = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]")
 
 
 def inspect(request: dict[str, Any]) -> dict[str, Any]:
     """Judge an ended attempt's area by what its job calls success.
 
-    The request has area, log (None: log/stdout), log_has and log_lacks (texts), outputs (names in the area). Gives
-    missing_log, log_lacks (wanted texts that are not there), log_holds (forbidden ones that are), missing and empty
-    outputs, and tail: up to three telling lines of the log, else of log/stderr, at most 500 characters.
+    The request has area, log (None: log/stdout), log_has and log_lacks (texts), outputs (names in the area), and
+    well_so_far (True: all else that is known of the attempt is good), and copies (True: the wrapper was to bring some
+    back; then the answer has copy: which it could not). Gives missing_log, log_lacks (wanted texts that
+    are not there), log_holds (forbidden ones that are), missing and empty outputs, and tail and out_of_memory: what the
+    log and log/stderr tell, as caf/storage/telling.py has it; nothing where nothing is wrong.
     StorageError if a name leads out of the area, or something cannot be read.
     """
     area = request["area"]
@@ -37,14 +34,27 @@ def inspect(request: dict[str, Any]) -> dict[str, Any]:
         if file:
             found = _search(file, {*wanted, *forbidden})
     sizes = {output: _size(_inside(area, output)) for output in request["outputs"]}
-    return {
-        "missing_log": missing_log,
+    wrong: dict[str, Any] = {
         "log_lacks": [text for text in wanted if text not in found],
         "log_holds": [text for text in forbidden if text in found],
         "missing": [output for output, size in sizes.items() if size is None],
         "empty": [output for output, size in sizes.items() if size == 0],
-        "tail": _tail(log) or _tail(_inside(area, "log/stderr")),
     }
+    if request.get("copies"):
+        wrong["copy"] = _copies_missed(area)
+    well = request.get("well_so_far", False) and not any(wrong.values())
+    told = {"tail": "", "out_of_memory": ""} if well else telling([log, _inside(area, "log/stderr")])
+    return {**wrong, "missing_log": missing_log, **told}
+
+
+def _copies_missed(area: str) -> str:
+    """Give what the exit record says of copies that failed; nothing if it says nothing."""
+    (found,) = read_records([area])
+    if found["error"]:
+        failure = StorageError(found["error"])
+        failure.transient = True  # it was there, and proves nothing while it cannot be read
+        raise failure
+    return str((found["exit"] or {}).get("copy") or "")
 
 
 @contextmanager
@@ -60,10 +70,27 @@ def _reading(path: str) -> Iterator[BinaryIO | None]:
 
 def _inside(area: str, name: str) -> str:
     """Give a name's path; StorageError if it, or a link on the way, leads out of the area."""
+    if _without_links(area, name):
+        return f"{area}/{name}"
     path = os.path.realpath(os.path.join(area, name))
     if os.path.commonpath([path, os.path.realpath(area)]) != os.path.realpath(area):
         raise StorageError(f"{name} leads out of the working area {area}, to {path}: it is not looked at")
     return path
+
+
+def _without_links(area: str, name: str) -> bool:
+    """Tell whether the way from the area to a name is plain: then it cannot lead out of it, wherever the area is."""
+    path = area
+    for part in name.split("/"):
+        if part in {"", ".", ".."}:
+            return False
+        path = f"{path}/{part}"
+        try:
+            if stat.S_ISLNK(os.lstat(path).st_mode):
+                return False
+        except OSError:
+            return False
+    return True
 
 
 def _search(file: BinaryIO, texts: set[str]) -> set[str]:
@@ -93,24 +120,3 @@ def _size(path: str) -> int | None:
     except OSError as error:
         raise storage_error("look at", path, error) from error
     return status.st_size if stat.S_ISREG(status.st_mode) else None
-
-
-def _tail(path: str) -> str:
-    """Give a log's last lines that tell of an error, else its last ones, cleaned for a terminal and a mail."""
-    with _reading(path) as file:
-        if not file:
-            return ""
-        file.seek(0, os.SEEK_END)
-        file.seek(max(0, file.tell() - TAIL))
-        lines = list(_lines(file.read(TAIL)))
-    telling = [line for line in lines if TELLING.search(line)] or lines
-    width = (TAIL_LENGTH - TAIL_LINES + 1) // TAIL_LINES
-    shown = [line if len(line) <= width else f"{line[: width - 1]}…" for line in telling[-TAIL_LINES:]]
-    return "\n".join(shown)
-
-
-def _lines(data: bytes) -> Iterator[str]:
-    for line in data.decode("utf-8", "replace").splitlines():
-        plain = ESCAPE.sub("", line).replace("\t", " ")
-        if text := "".join(character for character in plain if character.isprintable()).strip():
-            yield text

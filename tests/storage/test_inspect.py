@@ -38,6 +38,7 @@ def test_a_good_attempt_lacks_nothing(area: Path) -> None:
         "missing": [],
         "empty": [],
         "tail": f"hello\n{GOOD}",
+        "out_of_memory": "",
     }
 
 
@@ -83,9 +84,37 @@ def test_text_is_compared_as_bytes_in_a_log_of_any_encoding(area: Path) -> None:
 
 
 def test_the_tail_prefers_lines_that_tell(area: Path) -> None:
-    lines = ["ERROR first", "ERROR a", "fine", "Traceback (most recent call last)", "ok", "some error", "bye", ""]
+    lines = ["ERROR first", "ERROR a", "fine", "FATAL b", "ok", "some error", "0 errors, no error at all", "bye", ""]
     (area / "log/athena.log").write_text("\n".join(lines))
-    assert look(area)["tail"] == "ERROR a\nTraceback (most recent call last)\nsome error"
+    assert look(area)["tail"] == "ERROR a\nFATAL b\nsome error"
+
+
+def test_of_a_traceback_its_last_line_tells(area: Path) -> None:
+    trace = 'Traceback (most recent call last):\n  File "fit.py", line 3, in <module>\n    1 / 0\n'
+    (area / "log/athena.log").write_text(f"begin\n{trace}ZeroDivisionError: division by zero\nleaving\n")
+    assert look(area)["tail"] == "ZeroDivisionError: division by zero"
+
+
+def test_standard_error_tells_where_the_log_does_not(area: Path) -> None:
+    (area / "log/athena.log").write_text("hello\nall is well\n")
+    assert look(area)["tail"] == "hello\nall is well"
+    (area / "log/stderr").write_text("config/fit.sh: 3: athena: not found\nbye\n")
+    assert look(area)["tail"] == "config/fit.sh: 3: athena: not found"
+
+
+def test_one_error_said_many_times_is_told_once(area: Path) -> None:
+    (area / "log/athena.log").write_text("ERROR first\n" + "ERROR again\n" * 50)
+    assert look(area)["tail"] == "ERROR first\nERROR again"
+
+
+@pytest.mark.parametrize(
+    "line", ["MemoryError", "terminate called after throwing 'std::bad_alloc'", "fork: Cannot allocate memory"]
+)
+def test_what_speaks_of_memory_is_told(area: Path, line: str) -> None:
+    (area / "log/stderr").write_text(f"{line}\n")
+    (area / "log/athena.log").write_text("ERROR algorithm failed\n")
+    assert look(area)["out_of_memory"] == line
+    assert look(area)["tail"] == "ERROR algorithm failed"
 
 
 def test_the_tail_is_short_and_fit_for_a_terminal(area: Path) -> None:
@@ -134,3 +163,18 @@ def test_a_pipe_in_place_of_a_log_holds_nobody_up(area: Path) -> None:
     os.mkfifo(area / "root/pipe")
     answer = look(area, outputs=["root/pipe"])
     assert (answer["missing_log"], answer["missing"]) == (True, ["root/pipe"])
+
+
+def test_what_could_not_be_copied_stands_in_the_exit_record(area: Path) -> None:
+    """It is looked for where the job copies anything, and an unreadable record proves nothing."""
+    record = "token=x\ncode=0\nhost=n\nboot=b\nuptime=1.0\n{}end\n"
+    assert look(area, copies=True)["copy"] == ""
+    (area / "exit").write_text(record.format(""))
+    assert look(area, copies=True)["copy"] == ""
+    (area / "exit").write_text(record.format("copy=a to root/a=b: No space left on device\n"))
+    assert look(area, copies=True)["copy"] == "a to root/a=b: No space left on device"
+    assert "copy" not in look(area)
+    (area / "claim").symlink_to("x" * 300)
+    with pytest.raises(StorageError, match="File name too long") as unreadable:
+        look(area, copies=True)
+    assert unreadable.value.transient
