@@ -62,12 +62,15 @@ def test_only_regular_files_count_and_links_are_followed(tmp_path: Path) -> None
     (tmp_path / "x" / "490001.folder").mkdir()
     os.mkfifo(tmp_path / "x" / "490001.pipe")
     answer = find_raw([f"{tmp_path}/x/*"], 490001)
-    assert answer["files"] == [{"path": f"{tmp_path}/x/490001.link", "size": os.stat(wanted).st_size}]
+    status = os.stat(wanted)
+    link = f"{tmp_path}/x/490001.link"
+    assert answer["files"] == [{"path": link, "size": status.st_size, "mtime": status.st_mtime}]
 
 
 def test_an_empty_file_is_given_with_its_size(tmp_path: Path) -> None:
     (tmp_path / "490001.RAW").touch()
-    assert find_raw([f"{tmp_path}/*"], 490001)["files"] == [{"path": f"{tmp_path}/490001.RAW", "size": 0}]
+    (file,) = find_raw([f"{tmp_path}/*"], 490001)["files"]
+    assert (file["path"], file["size"]) == (f"{tmp_path}/490001.RAW", 0)
 
 
 def test_why_nothing_was_found_is_told_for_each_pattern(tmp_path: Path) -> None:
