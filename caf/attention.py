@@ -6,13 +6,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from caf.cli.text import NO_BREAK, counted, harmless, iso, span, unbroken
+from caf.domain.following import STUCK
+from caf.domain.jobs import FOLLOWED
 from caf.domain.runs import SECOND
-from caf.store import configurations, duties, queries
+from caf.paths import unknown_after
+from caf.store import configurations, duties, outbox, pauses, queries
+from caf.store import found as taken
+from caf.store.database import recall
+from caf.wording import NO_BREAK, counted, harmless, iso, span, unbroken
 
 OVERDUE = 300.0  # s; a round may be late by as much before anybody is told
 PERSISTENT = 3  # failures one after another: by then it is no hiccup
-UNKNOWN_LONG = 4 * 3600.0  # s; as [caf] unknown_after, which reading the whole configuration would take
+PAUSED_LONG = 8 * 3600.0  # s; a pause that outlives the shift that made it may have been forgotten
+MAIL_LATE = 900.0  # s; a server that makes strangers wait (greylisting) takes less
 LOW_DISK, NO_DISK = 200_000_000, 50_000_000  # bytes free where the database is
 
 
@@ -25,6 +31,12 @@ class Need:
     command: str
     critical: bool = False
     count: int = 1
+    about: str = ""  # of several of one kind, which: a duty's name
+
+    def keys(self) -> set[str]:
+        """Give what tells it from others, whatever its text says by now; what gets critical counts as another."""
+        key = f"{self.what} {self.about}".strip()
+        return {key, f"{key}, critical"} if self.critical else {key}
 
     def as_object(self) -> dict[str, Any]:
         """Give it for JSON."""
@@ -44,7 +56,7 @@ def needs(conn: sqlite3.Connection, now: float, holder: str | None, free: int | 
     found += _disk(free)
     found += [_failing(row) for row in rows if row["error"] is not None]
     found += _configuration(conn) + _source(conn, rows, now, holder)
-    return found + _runs(conn) + _jobs(conn, now)
+    return found + _mail(conn, now) + _pauses(conn, now) + _runs(conn) + _jobs(conn, now)
 
 
 def _supervisor(rows: Sequence[dict[str, Any]], now: float, holder: str | None) -> list[Need]:
@@ -61,6 +73,7 @@ def _supervisor(rows: Sequence[dict[str, Any]], now: float, holder: str | None) 
             f"{span(now - (row['started'] or now))} ago{', ' + row['progress'] if row['progress'] else ''}",
             f"caf history --limit {queries.FEW}" if row["name"] != "discover" else "caf check",
             True,
+            about=row["name"],
         )
         for row in late
     ]
@@ -75,7 +88,7 @@ def _disk(free: int | None) -> list[Need]:
 def _failing(row: dict[str, Any]) -> Need:
     times = f" ({row['failures']} times running)" if row["failures"] > 1 else ""
     text = f"{row['name']} fails{times}: {harmless(row['error'])}"
-    return Need("duty", text, "caf check", row["failures"] >= PERSISTENT)
+    return Need("duty", text, "caf check", row["failures"] >= PERSISTENT, about=row["name"])
 
 
 def _configuration(conn: sqlite3.Connection) -> list[Need]:
@@ -104,6 +117,32 @@ def _source(conn: sqlite3.Connection, rows: Sequence[dict[str, Any]], now: float
     return [Need("source", text, "caf check")]
 
 
+def _pauses(conn: sqlite3.Connection, now: float) -> list[Need]:
+    """Tell of pauses that may have been forgotten; a younger one is shown, and is what somebody wants."""
+    long = [one for one in pauses.pauses(conn) if now - one.since > PAUSED_LONG]
+    return [Need("paused", paused_text(conn, one, now), one.way_out) for one in long]
+
+
+def paused_text(conn: sqlite3.Connection, one: pauses.Pause, now: float) -> str:
+    """Say what is paused, since when, by whom and why, and how much it holds up."""
+    ready = pauses.held_up(conn, one.job)
+    waiting = f"{counted(ready, 'job')} {'is' if ready == 1 else 'are'} held up" if ready else "no job is held up yet"
+    since = f"has been paused for {span(now - one.since)} by {harmless(one.who)}: {harmless(one.reason)}"
+    return f"{harmless(one.what)} {since}; {waiting}"
+
+
+def _mail(conn: sqlite3.Connection, now: float) -> list[Need]:
+    """Tell of mail that the server does not take."""
+    rows = outbox.stuck(conn, now - MAIL_LATE)
+    if not rows:
+        return []
+    addresses = list(dict.fromkeys(row["address"] for row in rows))
+    more = f" and {len(addresses) - 1} more" if len(addresses) > 1 else ""
+    since = f"{str(iso(rows[0]['created']))[:16].replace('T', ' ')} UTC"
+    text = f"mail to {addresses[0]}{more} could not be sent since {since}: {harmless(rows[0]['error'])}"
+    return [Need("mail", text, "caf check", count=len(rows))]
+
+
 def _runs(conn: sqlite3.Connection) -> list[Need]:
     found = []
     count, rows = queries.asking_runs(conn, disputed=False)
@@ -129,11 +168,13 @@ def _runs(conn: sqlite3.Connection) -> list[Need]:
 
 def _jobs(conn: sqlite3.Connection, now: float) -> list[Need]:
     found = []
-    rows = queries.unknown_jobs(conn, now - UNKNOWN_LONG)
-    for row in rows:
-        since = span(now - row["unknown_since"])
-        text = f"{row['run']} {row['job']}: in doubt for {since}: {harmless(row['reason'])}"
-        found.append(Need("unknown", text, f"caf jobs why {row['run']} {row['job']}"))
+    if queries.unknown_jobs(conn, now):  # seldom any: only then is the configuration read
+        limit = unknown_after((configurations.last_good(conn) or ("", ""))[0])
+        for row in queries.unknown_jobs(conn, now - limit):
+            found.append(Need("unknown", _doubt(row, now), f"caf jobs why {row['run']} {row['job']}"))
+    for row in queries.twin_jobs(conn):
+        found.append(Need("twin", _twin(row), f"caf jobs why {row['run']} {row['job']}"))
+    found += _strays(conn) + _stuck(conn)
     if count := queries.job_counts(conn).get("WAITING", 0):
         rows = queries.waiting_jobs(conn)
         text = f"{counted(count, 'job')} waiting for validation: {_some(rows, count, job=True)}"
@@ -143,6 +184,49 @@ def _jobs(conn: sqlite3.Connection, now: float) -> list[Need]:
         text = f"{counted(count, 'job')} failed: {_some(rows, count, job=True)}"
         found.append(Need("failed", text, f"caf jobs why {rows[0]['run']} {rows[0]['job']}", count=count))
     return found
+
+
+def _stuck(conn: sqlite3.Connection) -> list[Need]:
+    """Tell of pending jobs that the batch system will never start as things are."""
+    count, rows = queries.stuck_jobs(conn)
+    if not count:
+        return []
+    them = f"{counted(count, 'pending job')} will not start by {'itself' if count == 1 else 'themselves'}"
+    text = f"{them}: {_some(rows, count, job=True)}: {harmless(rows[0]['reason'].removeprefix(STUCK))}"
+    return [Need("stuck", text, f"caf jobs why {rows[0]['run']} {rows[0]['job']}", count=count)]
+
+
+def _strays(conn: sqlite3.Connection) -> list[Need]:
+    """Tell of working areas that were found when they were taken over, and that belong to no job."""
+    strays = taken.strays(conn)
+    if not strays:
+        return []
+    names = ", ".join(f"{run}_{job}" for run, job, _ in strays[: queries.FEW])
+    more = f" and {len(strays) - queries.FEW} more" if len(strays) > queries.FEW else ""
+    them = f"working areas of {counted(len(strays), 'job')} that this database does not have: {names}{more}"
+    text = f"{them}; they are followed once their runs are found; if they never are, move them away"
+    return [Need("stray", text, f"ls {recall(conn, 'work') or 'work'}", count=len(strays))]
+
+
+def _doubt(row: sqlite3.Row, now: float) -> str:
+    """Say since when and why an attempt is in doubt, and what answers there are."""
+    which = f"{row['run']} {row['job']}"
+    text = f"{which}: in doubt for {span(now - row['unknown_since'])}: {harmless(row['reason'])}"
+    if row["lost"] is not None:
+        return f"{text}; {harmless(row['lost'].partition(': ')[0])} says that it is lost, which the next round acts on"
+    if row["state"] not in FOLLOWED:
+        return text
+    adopt, lost = unbroken(f"caf jobs adopt {which}"), unbroken(f"caf jobs lost {which} --reason TEXT")
+    return f"{text}; if it is there: {adopt}, if it is gone: {lost}; look first"
+
+
+def _twin(row: sqlite3.Row) -> str:
+    """Say that the batch system has a job more than once."""
+    which = f"{row['run']} {row['job']}"
+    keep = unbroken(f"caf jobs adopt {which} {row['batch_id']}")
+    return (
+        f"{which}: the batch system has it as {row['batch_id']} and as {row['twins']}; only one starts: {keep} keeps it"
+    )
 
 
 def _some(rows: Sequence[sqlite3.Row], count: int, *, job: bool) -> str:
