@@ -67,7 +67,7 @@ def test_all_unknown_tags_of_a_file_are_named_at_once() -> None:
 @given(st.text(alphabet="#AB1_ \n"))
 def test_a_text_is_rendered_or_refused_and_never_half(text: str) -> None:
     tags = {"A": "", "B": "", "AB": ""}
-    known = all(match[1] in tags for match in TAG.finditer(text))
+    known = all(match["name"] in tags for match in TAG.finditer(text))
     if known:
         assert len(render(text, tags, "t")) == len(text) - sum(len(m[0]) for m in TAG.finditer(text))
     else:
