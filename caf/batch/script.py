@@ -4,16 +4,28 @@ import shlex
 from functools import cache
 from pathlib import Path
 
+from caf.batch.aside import NOTHING, Aside
 from caf.domain.errors import PreparationError
 
 WRAPPER = Path(__file__).with_name("wrapper.sh")
 
 
-def script(*, area: str, token: str, run: int, job: str, attempt: int, command: list[str]) -> str:
+def script(
+    *,
+    area: str,
+    token: str,
+    run: int,
+    job: str,
+    attempt: int,
+    command: list[str],
+    id_variable: str | None = None,
+    aside: Aside = NOTHING,
+) -> str:
     """Give the whole text of `caf.sh`, which any batch system starts with `sh`.
 
     `area` is the absolute path of the attempt's working area, the same on every node; `command` is run in it, found
-    along PATH if its first word holds no slash. PreparationError if no shell could be told so.
+    along PATH if its first word holds no slash. `id_variable` is where a batch job finds its own id: with it the start
+    record tells whose the attempt is. `aside` tells of scratch and copies. PreparationError if no shell can be told.
     """
     if not area.startswith("/"):
         raise PreparationError(f"working area {area!r} is not an absolute path: set `work` in [caf]")
@@ -29,12 +41,18 @@ def script(*, area: str, token: str, run: int, job: str, attempt: int, command: 
         f"CAF_JOB={shlex.quote(job)}",
         f"CAF_ATTEMPT={attempt}",
         f"CAF_TOKEN={shlex.quote(token)}",
+        f"caf_batch_id=${{{id_variable}-}}" if id_variable else "caf_batch_id=",
+        *aside.header(),
         f"set -- {shlex.join(command)}",
     ]
-    return "\n".join(header) + "\n" + body()
+    return "\n".join(header) + "\n" + body(*aside.parts())
 
 
 @cache
-def body() -> str:
-    """Give the constant part of every script."""
-    return WRAPPER.read_text(encoding="utf-8")
+def body(*parts: str) -> str:
+    """Give the constant part of every script: wrapper.sh, with these files in place of its lines `#: NAME`."""
+    text = WRAPPER.read_text(encoding="utf-8")
+    for line in [line for line in text.splitlines(keepends=True) if line.startswith("#: ")]:
+        name = line.removeprefix("#: ").strip()
+        text = text.replace(line, WRAPPER.with_name(name).read_text(encoding="utf-8") if name in parts else "")
+    return text

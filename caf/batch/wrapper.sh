@@ -27,11 +27,13 @@ caf_host='' caf_boot='' caf_stat='' caf_uptime=''
 { IFS= read -r caf_stat </proc/self/stat; } 2>/dev/null
 { read -r caf_uptime caf_line </proc/uptime; } 2>/dev/null
 caf_id="pid=$$"
-{ printf '%s\n' "token=$CAF_TOKEN" "host=$caf_host" "boot=$caf_boot" "$caf_id" "stat=$caf_stat" "uptime=$caf_uptime" end
+{ printf '%s\n' "token=$CAF_TOKEN" "host=$caf_host" "boot=$caf_boot" "$caf_id" "stat=$caf_stat" "uptime=$caf_uptime" \
+    "batch=$caf_batch_id" end
 } >./start || { echo "caf: cannot write $caf_area/start" >&2; exit 75; }
 # A full NFS says so only at close, which no shell looks at: read it back before anything is started.
 while IFS= read -r caf_line && [ "$caf_line" != end ]; do :; done <./start
 [ "$caf_line" = end ] || { echo "caf: cannot write $caf_area/start" >&2; exit 75; }
+#: scratch.sh
 
 # The payload. `exec` finds no builtin or function of this shell; where the redirection fails nothing in here is done.
 caf_code=''
@@ -43,7 +45,9 @@ caf_code=''
 # The exit record. Of a code above 128 it cannot be known here whether it was a signal, so it is left as it is.
 caf_why=''
 [ "$caf_code" ] || { caf_code=75; caf_why="why=cannot write log/stdout"; }
+#: copy.sh
 { read -r caf_uptime caf_line </proc/uptime; } 2>/dev/null
 set -- "token=$CAF_TOKEN" "code=$caf_code" "host=$caf_host" "boot=$caf_boot" "uptime=$caf_uptime" ${caf_why:+"$caf_why"}
 printf '%s\n' "$@" end >./exit || echo "caf: cannot write $caf_area/exit" >&2
+#: remove.sh
 exit "$caf_code"

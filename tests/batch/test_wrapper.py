@@ -94,10 +94,24 @@ def test_it_may_die_before_any_line_and_never_runs_twice(shell: str, tmp_path: P
                 run(shell, area)
                 assert runs(area) == (ran if found["claim"] else 1), where
             else:
-                assert revoke(str(area), TOKEN) == ("lost" if found["claim"] else "won"), where
+                begun = (area / "start").exists()
+                assert found["torn"] is (begun and not found["start"]), where
+                assert revoke(str(area), TOKEN) == ("lost" if begun else "won"), where
                 assert not run(shell, area)[0], where
                 assert runs(area) == ran, where
     assert deaths > 40
+
+
+def test_one_that_is_revoked_between_its_claim_and_its_start_record_runs_nothing(shell: str, tmp_path: Path) -> None:
+    """However long it stood still there: it finds that it cannot write the record, and ends."""
+    area = make_area(tmp_path)
+    text = (area / "caf.sh").read_text()
+    stands_still = "mkdir start claim/revoked\n# The start record."
+    (area / "caf.sh").write_text(text.replace("# The start record.", stands_still, 1))
+    status, said = run(shell, area)
+    assert (status, runs(area)) == (75, 0)
+    assert "cannot write" in said
+    assert (record(area)["start"], record(area)["torn"], record(area)["revoked"]) == (None, False, True)
 
 
 def test_whoever_revokes_first_keeps_the_payload_from_ever_running(shell: str, tmp_path: Path) -> None:
