@@ -1,106 +1,64 @@
 """Following attempts that a batch system has, or may have: two witnesses are heard, then `domain.following` decides."""
 
 import sqlite3
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from caf.batch.interface import Watched
-from caf.domain.errors import BatchError
-from caf.domain.following import NOT_YET, Decision, Limits, Records, Sight, Sighting, Step, follow
+from caf.domain.errors import BatchError, StorageError
+from caf.domain.following import (
+    NOT_YET,
+    Decision,
+    Limits,
+    Records,
+    Sight,
+    Sighting,
+    Step,
+    follow,
+    ids_of,
+    of_owner,
+)
 from caf.domain.jobs import Result, State
-from caf.domain.judging import retry_delay
 from caf.store import jobs
 from caf.store.jobs import Change
-from caf.tasks.house import QUICK, House
-from caf.tasks.organise.moves import carry_out
-from caf.tasks.organise.prepare import prepare_areas
+from caf.tasks.house import House
+from caf.tasks.organise.lost import heed
+from caf.tasks.organise.moves import ask_to_end, carry_out
+from caf.tasks.organise.readable import can_be_read
+from caf.tasks.organise.revoke import revoke
+from caf.tasks.organise.witnesses import Heard, look, read_records, watched
 
 AGAIN = 10.0  # s until one that was asked to end, and has not, is asked more firmly
 FOLLOWED = (State.SUBMITTING, State.PENDING, State.RUNNING, State.CANCELLING)
 Decided = tuple[sqlite3.Row, Records, Sighting, Decision]
 
 
-@dataclass(slots=True)
-class _Heard:
-    """What the witnesses say, by the job's id."""
+async def follow_attempts(house: House, tokens: Collection[str] | None = None) -> int:
+    """Take every attempt, or only some, one step further.
 
-    raw: dict[int, dict[str, Any]] = field(default_factory=dict)
-    records: dict[int, Records] = field(default_factory=dict)
-    sightings: dict[int, Sighting] = field(default_factory=dict)
-
-
-async def follow_attempts(house: House) -> int:
-    """Take every attempt one step further. BatchError, after all else is done, if the batch system did not answer."""
-    rows = await house.database.call(jobs.in_states, FOLLOWED)
+    BatchError or StorageError, after all else is done, if the batch system or a file system did not answer.
+    """
+    rows = await house.database.call(jobs.in_states, FOLLOWED, tokens=tokens)
     if not rows:
         return 0
-    heard = _Heard()
-    await _read_records(house, rows, heard)
-    trouble = await _look(house, rows, heard)
-    decided = [_decide(house, row, heard) for row in rows]
+    heard = Heard()
+    await read_records(house, rows, heard)
+    troubles: list[BatchError | StorageError] = []
+    await look(house, rows, heard, troubles)
+    decided = await heed(house, [_decide(house, row, heard) for row in rows])
     moved = await _become(house, decided)
     # Ending comes before preparing anew: the job that is to end may be the one that fills the disk.
     to_end = [one for one in decided if one[3].step is Step.CANCEL] + await _overdue(house, decided)
-    if to_end:
-        await house.batch.cancel([_watched(row, heard) for row, *_ in to_end])
-    moved += await _revoke(house, [one for one in decided if one[3].step is Step.REVOKE])
-    if trouble is not None:
-        raise trouble
+    await ask_to_end(house, [watched(house, row, heard) for row, *_ in to_end] + _useless(decided), troubles)
+    moved += await revoke(house, [one for one in decided if one[3].step is Step.REVOKE], troubles)
+    if troubles:
+        raise troubles[0]
     return moved
 
 
-async def _read_records(house: House, rows: Sequence[sqlite3.Row], heard: _Heard) -> None:
-    areas = [house.area(row) for row in rows]
-    found = await house.files.call("read_records", areas, timeout=QUICK)
-    for row, raw in zip(rows, found, strict=True):
-        heard.raw[row["id"]] = raw
-        heard.records[row["id"]] = _records(raw, row["token"])
-
-
-def _records(raw: dict[str, Any], token: str) -> Records:
-    if raw.get("error"):
-        return Records(readable=False)
-    start, end = raw.get("start") or {}, raw.get("exit") or {}
-    foreign = any(record and record.get("token") != token for record in (start, end))
-    return Records(
-        claim=bool(raw["claim"]),
-        revoked=bool(raw["revoked"]),
-        foreign=foreign,
-        started=start.get("at"),
-        node=start.get("host") or None,
-        exit_code=end.get("code"),
-        ended=end.get("at"),
-        why=end.get("why"),
-    )
-
-
-async def _look(house: House, rows: Sequence[sqlite3.Row], heard: _Heard) -> BatchError | None:
-    """Ask the batch system about attempts without an exit record; of those that it saw end, read the records again."""
-    asked = [row for row in rows if row["state"] == State.CANCELLING or heard.records[row["id"]].exit_code is None]
-    trouble: BatchError | None = None
-    answers: dict[str, Sighting] = {}
-    if asked:
-        try:
-            answers = await house.batch.look([_watched(row, heard) for row in asked])
-        except BatchError as error:
-            trouble = error
-            house.log.warning("poll.failed", error=str(error))
-    nothing = Sighting(Sight.UNKNOWN, reason="the batch system does not answer" if trouble else None)
-    for row in rows:
-        heard.sightings[row["id"]] = answers.get(row["token"], nothing)
-    ended = [row for row in asked if heard.sightings[row["id"]].sight is Sight.ENDED]
-    if ended:
-        await _read_records(house, ended, heard)
-    return trouble
-
-
-def _watched(row: sqlite3.Row, heard: _Heard) -> Watched:
-    return Watched(row["token"], row["batch_id"], heard.raw[row["id"]].get("start"))
-
-
-def _decide(house: House, row: sqlite3.Row, heard: _Heard) -> Decided:
-    records, sighting = heard.records[row["id"]], heard.sightings[row["id"]]
+def _decide(house: House, row: sqlite3.Row, heard: Heard) -> Decided:
+    records = heard.records[row["id"]]
+    sighting = of_owner(records, heard.sightings[row["id"]])
     caf = house.configuration.caf
     grace = caf.submit_grace if house.batch.submit_grace is None else house.batch.submit_grace
     decision = follow(
@@ -119,21 +77,52 @@ async def _become(house: House, decided: Sequence[Decided]) -> int:
     """Commit every change of state, and since when the fate of some attempts is in doubt."""
     changes: list[tuple[Change, object]] = []
     for row, records, sighting, decision in decided:
-        batch_id = row["batch_id"] or sighting.batch_id
+        ids = _ids(house, row, records, sighting)
         if decision.step is Step.BECOME:
-            changes.append((_change(row, records, decision, batch_id), row))
+            changes.append((_change(row, records, decision, ids), row))
         elif decision.step is Step.DOUBT and (row["unknown_since"] is None or decision.why != row["reason"]):
             house.log.warning("job.doubtful", run=row["run"], job=row["job"], attempt=row["attempt"], why=decision.why)
             # Whatever the doubt, its age is shown; but the wait for an exit record begins when an end was seen.
             begins = row["unknown_since"] is None or decision.why.endswith(NOT_YET) > row["reason"].endswith(NOT_YET)
             since = house.clock() if begins else row["unknown_since"]
-            changes.append((_stay(row, decision.why, batch_id, since), row))
-        elif decision.step is Step.STAY and (row["unknown_since"] is not None or batch_id != row["batch_id"]):
-            changes.append((_stay(row, decision.why, batch_id, None), row))
-    return await carry_out(house, changes)
+            changes.append((_stay(row, decision.why, ids, since), row))
+        elif decision.step is Step.STAY and (
+            row["unknown_since"] is not None or _differ(ids, row) or _says_more(row, sighting, decision)
+        ):
+            changes.append((_stay(row, decision.why, ids, None), row))
+        elif decision.step is Step.CANCEL and (sighting.sight is Sight.UNKNOWN) != (row["unknown_since"] is not None):
+            # It goes on to be asked to end; but that nobody says whether it has is a doubt with an age, too.
+            since = house.clock() if row["unknown_since"] is None else None
+            why = f"{row['reason'].partition(';')[0]}; {decision.why}"
+            changes.append((_stay(row, why, ids, since), row))
+        elif _differ(ids, row):
+            changes.append((_stay(row, row["reason"], ids, row["unknown_since"]), row))
+    ends = all(one[3].step is Step.BECOME and one[3].target is State.FINISHED for one in decided)
+    return await carry_out(house, changes, can_wait=ends)
 
 
-def _change(row: sqlite3.Row, records: Records, decision: Decision, batch_id: str | None) -> Change:
+def _says_more(row: sqlite3.Row, sighting: Sighting, decision: Decision) -> bool:
+    """Tell whether the batch system gives another reason why a job is pending than it did."""
+    return row["state"] == State.PENDING and sighting.reason is not None and decision.why != row["reason"]
+
+
+def _ids(house: House, row: sqlite3.Row, records: Records, sighting: Sighting) -> dict[str, str | None]:
+    """Give what the job's columns `batch_id` and `twins` are to be: as they were where nothing is shown."""
+    main, others = ids_of(records, sighting, row["adopted"], row["batch_id"])
+    if sighting.batch_id is None:
+        return {"batch_id": main or row["batch_id"], "twins": row["twins"]}
+    twins = ", ".join(others) or None
+    if twins is not None and twins != row["twins"]:
+        which = {"run": row["run"], "job": row["job"], "attempt": row["attempt"]}
+        house.log.warning("job.twin", **which, batch_id=main, twins=twins)
+    return {"batch_id": main, "twins": twins}
+
+
+def _differ(ids: dict[str, str | None], row: sqlite3.Row) -> bool:
+    return any(row[name] != value for name, value in ids.items())
+
+
+def _change(row: sqlite3.Row, records: Records, decision: Decision, ids: dict[str, str | None]) -> Change:
     state = State(row["state"])
     target = decision.target or State(row["next_state"])
     facts: dict[str, Any] = {"started": records.started, "node": records.node}
@@ -143,51 +132,33 @@ def _change(row: sqlite3.Row, records: Records, decision: Decision, batch_id: st
         facts |= {"result": Result.NODE, "reason": records.why}
     if decision.result is not None and row["hint"] is None:
         facts |= {"result": decision.result, "reason": decision.why}
-    sets = {} if target in {State.NEW, State.WAITING} else {"batch_id": batch_id}
+    sets = {} if target in {State.NEW, State.WAITING} else ids
     why = row["reason"].partition(";")[0] + "; " + decision.why if state is State.CANCELLING else decision.why
     return Change(row["id"], state, row["attempt"], target, why, sets=sets, attempt_sets=facts)
 
 
-def _stay(row: sqlite3.Row, why: str, batch_id: str | None, doubted: float | None) -> Change:
+def _stay(row: sqlite3.Row, why: str, ids: dict[str, str | None], doubted: float | None) -> Change:
     state = State(row["state"])
-    sets = {"batch_id": batch_id, "unknown_since": doubted}
+    sets: dict[str, Any] = {**ids, "unknown_since": doubted}
     if state is State.CANCELLING:
         sets["next_state"] = row["next_state"]
     return Change(row["id"], state, row["attempt"], state, why, sets=sets)
 
 
-async def _revoke(house: House, decided: Sequence[Decided]) -> int:
-    """Win the claims of attempts that have not begun; what is won can never start, so what follows is safe."""
-    if not decided:
-        return 0
-    outcomes = await house.each("revoke", [(house.area(row), row["token"]) for row, *_ in decided])
-    won = [one for one, outcome in zip(decided, outcomes, strict=True) if outcome in {"won", "revoked"}]
-    await house.batch.cancel([Watched(row["token"], row["batch_id"]) for row, *_ in won])
-    again = [row for row, *_ in won if row["state"] == State.SUBMITTING]
-    unprepared = await prepare_areas(house, again, 1) if again else {}
-    changes = [(await _after_revoke(house, row, decision, unprepared), row) for row, _, _, decision in won]
-    return await carry_out(house, changes)
+def _useless(decided: Sequence[Decided]) -> list[Watched]:
+    """Give the batch jobs that are to end by themselves: twins of what is over, and of what a person adopted.
 
-
-async def _after_revoke(house: House, row: sqlite3.Row, decision: Decision, unprepared: dict[int, str]) -> Change:
-    state = State(row["state"])
-    why = f"{decision.why}; revoked, so that it can never start"
-    if state is State.CANCELLING:
-        why = row["reason"].partition(";")[0] + "; it never began and never can"
-        return Change(row["id"], state, row["attempt"], State(row["next_state"]), why)
-    if state is State.SUBMITTING:
-        if row["id"] in unprepared:
-            why = unprepared[row["id"]]
-            return Change(row["id"], state, row["attempt"], State.FAILED, why, Result.PREPARATION)
-        sets = {"not_before": row["not_before"], "tries": row["tries"]}
-        return Change(row["id"], state, row["attempt"], State.PREPARED, why, sets=sets)
-    _, table, _ = await house.tables_of(row)
-    tries = row["tries"] + 1
-    if tries >= table.attempts:
-        facts = {"result": decision.result or Result.NODE, "reason": decision.why}
-        return Change(row["id"], state, row["attempt"], State.FINISHED, why, attempt_sets=facts)
-    sets = {"tries": tries, "not_before": house.clock() + retry_delay(table.retry_after, tries)}
-    return Change(row["id"], state, row["attempt"], State.NEW, why, decision.result or Result.NODE, sets=sets)
+    Whose the payload is, is never ended so: a person may have adopted the wrong one.
+    """
+    found = []
+    for row, records, sighting, decision in decided:
+        if decision.step is Step.BECOME and decision.target in {None, State.FINISHED}:
+            found += [Watched(row["token"], row["batch_id"])] if row["twins"] else []
+        elif row["adopted"] is not None:
+            main, twins = ids_of(records, sighting, row["adopted"])
+            if main == row["adopted"]:
+                found += [Watched(row["token"], batch_id, alone=True) for batch_id in twins]
+    return found
 
 
 async def _overdue(house: House, decided: Sequence[Decided]) -> list[Decided]:
@@ -199,12 +170,15 @@ async def _overdue(house: House, decided: Sequence[Decided]) -> list[Decided]:
         row, records, _, decision = one
         if row["state"] != State.RUNNING or decision.step is not Step.STAY or records.started is None:
             continue
+        if not await can_be_read(house, row):
+            continue
         _, table, _ = await house.tables_of(row)
         # By both clocks: that of the file server, which wrote the record, may differ from this machine's.
         ran = house.clock() - max(records.started, row["since"])
-        if table.walltime is None or ran <= table.walltime:
+        walltime = row["walltime"] or table.walltime
+        if walltime is None or ran <= walltime:
             continue
-        why = f"it ran longer than its walltime of {table.walltime:g} s"
+        why = f"it ran longer than its walltime of {walltime:g} s"
         facts = {"result": Result.WALLTIME, "reason": why}
         sets = {"batch_id": row["batch_id"], "not_before": house.clock() + AGAIN}
         change = Change(
