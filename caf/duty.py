@@ -16,6 +16,7 @@ from caf.store import duties
 from caf.tasks.house import House
 
 FIRST_BACK_OFF, LEAST_CAP = 5.0, 60.0  # s
+SELDOM = 5.0  # s between two records of quick rounds
 BREATH = 1.0  # s that a failing duty rests at least, however often it is woken
 
 
@@ -33,34 +34,54 @@ class Duty:
     name: str
     interval: Callable[[], float]
     run_once: Callable[[House], Awaitable[Result]]
+    run_quick: Callable[[House], Awaitable[Result]] | None = None
     failures: int = 0
     _wake: anyio.Event = field(default_factory=anyio.Event)
+    _whole: bool = True
+    _due: float = 0.0  # when the next whole round begins, by the event loop's clock
+    _recorded: float = 0.0
 
     def wake(self) -> None:
         """Have the next round begin now, or right after the one that is under way."""
+        self._whole = True
+        self._wake.set()
+
+    def hurry(self) -> None:
+        """Have a quick round begin as soon: only what has just come up is looked at. None after a failure."""
         self._wake.set()
 
     async def keep(self, house: House, stopping: anyio.Event) -> None:
         """Do rounds until the supervisor stops; the round that is under way then is finished."""
         while not stopping.is_set():
             self._wake = anyio.Event()
-            again_in = await self.round(house)
-            delay = self.interval() if again_in is None else min(self.interval(), again_in)
+            quick = None if self._whole or self.failures or anyio.current_time() >= self._due else self.run_quick
+            if quick is None:
+                self._whole = False
+            again_in = await self.round(house, quick)
+            delay = self.interval() if quick is None else self._due - anyio.current_time()
+            if again_in is not None:
+                delay = min(delay, again_in)
             if self.failures:
                 delay = back_off(self.failures, self.interval())
                 await _first(BREATH, stopping)
-            await _first(delay, self._wake, stopping)
+            self._due = anyio.current_time() + delay
+            with anyio.move_on_after(delay):
+                await self._wake.wait()  # whoever stops the supervisor wakes its duties
 
-    async def round(self, house: House) -> float | None:
-        """Do one round and record how it went; gives when (s) another is wanted, if sooner than usual."""
+    async def round(self, house: House, quick: Callable[[House], Awaitable[Result]] | None = None) -> float | None:
+        """Do one round, a whole one or a quick one, and record how it went; gives when (s) another is wanted, if early.
+
+        Of quick rounds, of which there may be a hundred in a second, only failures and one in a while are recorded.
+        """
         limit = house.configuration.duties.timeout
         error: str | None = None
         result: Any = None
         summary: str | None = None
-        await self._record(house, duties.begun, self.name, house.clock())
+        if quick is None:
+            await self._record(house, duties.begun, self.name, house.clock())
         try:
             with anyio.move_on_after(limit) as scope:
-                result = await self.run_once(house)
+                result = await (quick or self.run_once)(house)
                 summary = result.summary()
             if scope.cancelled_caught:
                 error = f"was not done within {limit:g} s and was abandoned; see [duties] timeout"
@@ -76,9 +97,15 @@ class Duty:
             house.log.warning("duty.failed", duty=self.name, error=error, failures=self.failures + 1)
         self.failures = self.failures + 1 if error is not None else 0
         again_in: float | None = getattr(result, "again_in", None)
-        wait = back_off(self.failures, self.interval(), jitter=False) if self.failures else self.interval()
+        if getattr(result, "more", False) and error is None:
+            self.hurry()
+        wait = self.interval() if quick is None else self._due - anyio.current_time()
+        if self.failures:
+            wait = back_off(self.failures, self.interval(), jitter=False)
         now = house.clock()
-        await self._record(house, duties.ended, self.name, now, now + wait, summary=summary, error=error)
+        if quick is None or error is not None or now - self._recorded >= SELDOM:
+            self._recorded = now
+            await self._record(house, duties.ended, self.name, now, now + wait, summary=summary, error=error)
         return again_in
 
     async def _record(self, house: House, function: Callable[..., None], *args: Any, **kwargs: Any) -> None:

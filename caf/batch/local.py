@@ -23,6 +23,8 @@ from caf.domain.jobs import Result
 
 NOT_FOR_JOBS = {"NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "LISTEN_FDS", "LISTEN_PID", "INVOCATION_ID"}
 KILL_AFTER = 10.0  # s between asking a job to end and making it end
+TOGETHER = 0.005  # s between the end of a job and the word of it, while others run that may end as well
+STAT = 4096  # bytes, more than a line of /proc/PID/stat has
 EXEC_LOOKS = 100  # one a millisecond, at a process that hides its token within exec
 
 
@@ -53,11 +55,15 @@ def boot_id() -> str:
 def process_start(pid: int) -> int | None:
     """Give a process's start in clock ticks since boot (field 22 of its stat); None if it is gone or a zombie."""
     try:
-        stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+        descriptor = os.open(f"/proc/{pid}/stat", os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            stat = os.read(descriptor, STAT)
+        finally:
+            os.close(descriptor)
     except OSError:
         return None
-    fields = stat[stat.rindex(")") + 2 :].split()
-    return None if fields[0] in {"Z", "X"} else int(fields[19])
+    fields = stat[stat.rindex(b")") + 2 :].split()
+    return None if fields[0] in {b"Z", b"X"} else int(fields[19])
 
 
 def survivors(token: str, session: int | None = None) -> list[int]:
@@ -100,10 +106,12 @@ def _environment(pid: str) -> bytes:
 
 
 class LocalBatch:
-    """Runs attempts on this machine; `on_end` is called on the event loop whenever one has ended."""
+    """Runs attempts on this machine; `on_end` is called on the event loop whenever one has ended, or may have."""
 
     submit_grace: float | None = 0.0
     keeps_walltime = False
+    has_groups = False
+    id_variable = None
 
     def __init__(self, on_end: Callable[[], None], *, clock: Callable[[], float]) -> None:
         self._on_end = on_end
@@ -113,6 +121,14 @@ class LocalBatch:
         self._watched: dict[Identity, int] = {}  # to the pidfd
         self._asked_to_end: dict[str, float] = {}  # token to when
         self._wrappers: dict[str, Identity] = {}  # token to who led its session
+        self._just_ended: set[str] = set()  # tokens
+        self._telling: asyncio.TimerHandle | None = None
+        # In bytes, as the kernel wants it: a hundred variables would be encoded anew for each job.
+        self._environment = {n: value for n, value in os.environb.items() if os.fsdecode(n) not in NOT_FOR_JOBS}
+
+    async def group_use(self, group: str) -> int | None:
+        """Say that it is not known: this machine has no groups."""
+        return None
 
     async def submit(self, submission: Submission) -> Sighting:
         """Start the wrapper in a session of its own. Its area is entered by the shell, where a hang hurts nobody."""
@@ -125,20 +141,18 @@ class LocalBatch:
         if ticks is None:  # over already: its records tell
             del self._children[child.pid]
             child.wait()
-            self._on_end()
+            self._tell(submission.token)
             return Sighting(Sight.RUNNING)
         identity = Identity(child.pid, ticks, self._boot[:8])
-        self._watch(identity)
+        self._watch(identity, submission.token)
         return Sighting(Sight.RUNNING, str(identity))
 
     def _spawn(self, submission: Submission) -> subprocess.Popen[bytes]:
         """Start the process, which takes about a millisecond; asyncio's own way would keep a thread for each job."""
-        environment = {name: value for name, value in os.environ.items() if name not in NOT_FOR_JOBS}
-        environment["CAF_TOKEN"] = submission.token
         return subprocess.Popen(
             ["/bin/sh", submission.script],
             cwd="/",
-            env=environment,
+            env={**self._environment, b"CAF_TOKEN": submission.token.encode("ascii")},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -157,12 +171,12 @@ class LocalBatch:
         if identity is not None and identity.boot != self._boot[:8]:
             return Sighting(Sight.ENDED, str(identity), "the machine was restarted", Result.NODE)
         if identity is not None and process_start(identity.pid) == identity.ticks:
-            self._watch(identity)
+            self._watch(identity, one.token)
             return Sighting(Sight.RUNNING, str(identity))
         batch_id = str(identity) if identity else None
         if alive := survivors(one.token, self._session_of(one.token, self._identity(one))):
             if (ticks := process_start(alive[0])) is not None:
-                self._watch(Identity(alive[0], ticks, self._boot[:8]))
+                self._watch(Identity(alive[0], ticks, self._boot[:8]), one.token)
             return Sighting(Sight.RUNNING, batch_id, f"its wrapper is gone, but process {alive[0]} of it lives")
         return Sighting(Sight.ENDED, batch_id, "its process is gone", Result.NODE)
 
@@ -203,28 +217,47 @@ class LocalBatch:
     def _make_end(self, token: str) -> None:
         """Kill what has not heeded TERM. No round may come soon, and none at all if it is only what a payload left."""
         self._signal(token, signal.SIGKILL)
-        self._on_end()
+        self._tell(token)
 
     def _signal(self, token: str, number: signal.Signals) -> None:
         for pid in survivors(token, self._session_of(token)):
             with suppress(ProcessLookupError, PermissionError):
                 os.kill(pid, number)
 
-    def _watch(self, identity: Identity) -> None:
+    def take_ended(self) -> set[str]:
+        """Give the tokens of the attempts that have ended, or may have, since this was last asked."""
+        ended, self._just_ended = self._just_ended, set()
+        return ended
+
+    def _tell(self, token: str) -> None:
+        """Say that one has ended: at once if no other runs, else together with those that end within an instant."""
+        self._just_ended.add(token)
+        if not self._watched:
+            self._tell_now()
+        elif self._telling is None:
+            self._telling = asyncio.get_running_loop().call_later(TOGETHER, self._tell_now)
+
+    def _tell_now(self) -> None:
+        if self._telling is not None:
+            self._telling.cancel()
+            self._telling = None
+        self._on_end()
+
+    def _watch(self, identity: Identity, token: str) -> None:
         """Have the event loop told when the process ends."""
         if identity in self._watched:
             return
         try:
             descriptor = os.pidfd_open(identity.pid)
         except ProcessLookupError:  # just ended
-            self._ended(identity)
+            self._ended(identity, token)
             return
         except OSError:  # no descriptor to be had: its end is seen in a later round
             return
         self._watched[identity] = descriptor
-        asyncio.get_running_loop().add_reader(descriptor, self._ended, identity)
+        asyncio.get_running_loop().add_reader(descriptor, self._ended, identity, token)
 
-    def _ended(self, identity: Identity) -> None:
+    def _ended(self, identity: Identity, token: str) -> None:
         descriptor = self._watched.pop(identity, None)
         if descriptor is not None:
             asyncio.get_running_loop().remove_reader(descriptor)
@@ -232,10 +265,13 @@ class LocalBatch:
         child = self._children.pop(identity.pid, None)
         if child is not None:
             child.wait()
-        self._on_end()
+        self._tell(token)
 
     async def close(self) -> None:
         """Stop watching. The jobs go on, and the next supervisor adopts them."""
+        if self._telling is not None:
+            self._telling.cancel()
+            self._telling = None
         for descriptor in self._watched.values():
             asyncio.get_running_loop().remove_reader(descriptor)
             os.close(descriptor)

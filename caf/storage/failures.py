@@ -24,6 +24,26 @@ def storage_error(doing: str, path: str, error: OSError) -> StorageError:
 
 def open_regular(path: str) -> BinaryIO | None:
     """Open a regular file for reading; None if there is none. A pipe that somebody put there cannot block it."""
+    opened = _open(path)
+    return None if opened is None else os.fdopen(opened[0], "rb")
+
+
+def read_regular(path: str, longest: int) -> tuple[os.stat_result, bytes] | None:
+    """Give status and content, `longest` bytes of it at most, of a small regular file; None if there is none."""
+    opened = _open(path)
+    if opened is None:
+        return None
+    descriptor, status = opened
+    try:
+        data = b""
+        while len(data) < longest and (piece := os.read(descriptor, longest - len(data))):
+            data += piece
+        return status, data
+    finally:
+        os.close(descriptor)
+
+
+def _open(path: str) -> tuple[int, os.stat_result] | None:
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except (FileNotFoundError, NotADirectoryError):
@@ -32,7 +52,8 @@ def open_regular(path: str) -> BinaryIO | None:
         if error.errno in {errno.ELOOP, errno.ENXIO}:  # a link to itself, a socket: no regular file
             return None
         raise
-    if stat.S_ISREG(os.fstat(descriptor).st_mode):
-        return os.fdopen(descriptor, "rb")
+    status = os.fstat(descriptor)
+    if stat.S_ISREG(status.st_mode):
+        return descriptor, status
     os.close(descriptor)
     return None

@@ -1,18 +1,22 @@
 """What an attempt has left in its working area: the claim and the wrapper's start and exit records.
 
 The wrapper (caf/batch/wrapper.sh) makes the folder `claim` before anything else. The supervisor revokes an attempt by
-making that same folder first, after which nothing can start in the area. That mkdir is atomic is the one assumption.
+making that same folder first, after which nothing can start in the area. Where the claim was made already, but no start
+record, it makes a folder of the start record's name: a wrapper that comes so far finds that it cannot write its record,
+and ends. That mkdir is atomic is the one assumption.
 """
 
 import os
+import stat
 from collections.abc import Callable
 from typing import Any
 
 from caf.domain.errors import StorageError
-from caf.storage.failures import open_regular, storage_error
+from caf.storage.failures import read_regular, storage_error
 from caf.storage.work import marker_of
 
 CLAIM = "claim"
+START = "start"
 REVOKED = "revoked"
 LONGEST = 64 * 1024  # bytes; a record has less than one thousand
 
@@ -20,31 +24,32 @@ LONGEST = 64 * 1024  # bytes; a record has less than one thousand
 def read_records(areas: list[str]) -> list[dict[str, Any]]:
     """Read what stands in each area, in the order asked for.
 
-    Each answer has exists, claim, claimed_at (s since 1970), revoked, start, exit and error. A record is given only
-    when it is whole. Where `error` holds a text the area could not be read: everything else is None, which means
-    "not known" and proves nothing.
+    Each answer has exists, claim, claimed_at (s since 1970), revoked, start, exit, torn and error. A record is given
+    only when it is whole; `torn` says that there is a start record and that it is not. Where `error` holds a text the
+    area could not be read: everything else is None, which means "not known" and proves nothing.
     """
     return [_read_area(area) for area in areas]
 
 
 def _read_area(area: str) -> dict[str, Any]:
-    claim = os.path.join(area, CLAIM)
+    claim = f"{area}/{CLAIM}"
     try:
         # The exit record first: seen after a look at `start` that was too early it would seem to stand alone.
-        ended = _record(os.path.join(area, "exit"), _exit_fields)
-        started = _record(os.path.join(area, "start"), _start_fields)
+        ended = _record(f"{area}/exit", _exit_fields)
+        started = _record(f"{area}/{START}", _start_fields)
         claimed = _status(claim)
         return {
             "exists": claimed is not None or _status(area) is not None,
             "claim": claimed is not None,
             "claimed_at": claimed.st_mtime if claimed else None,
-            "revoked": claimed is not None and _status(os.path.join(claim, REVOKED)) is not None,
+            "revoked": claimed is not None and _status(f"{claim}/{REVOKED}") is not None,
             "start": started,
             "exit": ended,
+            "torn": claimed is not None and started is None and _is_file(f"{area}/{START}"),
             "error": None,
         }
     except OSError as error:
-        unknown = dict.fromkeys(("exists", "claim", "claimed_at", "revoked", "start", "exit"))
+        unknown = dict.fromkeys(("exists", "claim", "claimed_at", "revoked", "start", "exit", "torn"))
         return {**unknown, "error": str(storage_error("read", error.filename or area, error))}
 
 
@@ -55,14 +60,17 @@ def _status(path: str) -> os.stat_result | None:
         return None
 
 
+def _is_file(path: str) -> bool:
+    status = _status(path)
+    return status is not None and not stat.S_ISDIR(status.st_mode)
+
+
 def _record(path: str, parse: Callable[[dict[str, str]], dict[str, Any]]) -> dict[str, Any] | None:
     """Read a record. None if it is not there, its last line is not `end`, or it holds anything unexpected."""
-    file = open_regular(path)
-    if file is None:
+    found = read_regular(path, LONGEST)
+    if found is None:
         return None
-    with file:
-        written = os.fstat(file.fileno()).st_mtime
-        data = file.read(LONGEST)
+    status, data = found
     lines = data.decode("utf-8", "backslashreplace").split("\n")
     if lines[-2:] != ["end", ""]:
         return None
@@ -71,7 +79,7 @@ def _record(path: str, parse: Callable[[dict[str, str]], dict[str, Any]]) -> dic
     if len(fields) < len(pairs) or not all(equals for _, equals, _ in pairs):
         return None
     try:
-        return {**parse(fields), "at": written}
+        return {**parse(fields), "at": status.st_mtime}
     except (KeyError, ValueError):
         return None
 
@@ -84,6 +92,7 @@ def _start_fields(fields: dict[str, str]) -> dict[str, Any]:
         "pid": int(fields["pid"]),
         "start_ticks": start_ticks(fields["stat"]),
         "uptime": _seconds(fields["uptime"]),
+        "batch_id": fields.get("batch") or None,
     }
 
 
@@ -95,6 +104,7 @@ def _exit_fields(fields: dict[str, str]) -> dict[str, Any]:
         "boot": fields["boot"],
         "uptime": _seconds(fields["uptime"]),
         "why": fields.get("why"),
+        "copy": fields.get("copy"),
     }
 
 
@@ -126,10 +136,10 @@ def start_ticks(line: str) -> int | None:
 def revoke(area: str, token: str) -> str:
     """Make sure that nothing can start in an attempt's area any more, if nothing has.
 
-    "won": this call made the claim; "revoked": an earlier one did; "lost": somebody else, most likely the wrapper,
-    owns the attempt, and it may have run. An area that is not there is made with its claim, lest a node that sees
-    `work` late start something; but only below a `work` that holds the mark of the token's database, for where that is
-    missing a file system may be unmounted, and the real area be in use.
+    "won": this call made the claim, or stands in the way of the start record; "revoked": an earlier one did; "lost":
+    somebody else, most likely the wrapper, owns the attempt, and it may have run. An area that is not there is made
+    with its claim, lest a node that sees `work` late start something; but only below a `work` that holds the mark of
+    the token's database, for where that is missing a file system may be unmounted, and the real area be in use.
     """
     claim = os.path.join(area, CLAIM)
     try:
@@ -139,7 +149,10 @@ def revoke(area: str, token: str) -> str:
             _make_area(area, token)
             os.mkdir(claim, 0o770)
     except FileExistsError:
-        return "revoked" if _is_revoked(claim) else "lost"
+        if _is_revoked(claim):
+            return "revoked"
+        if not _bars_start(area):
+            return "lost"
     except OSError as error:
         raise storage_error("make", claim, error) from error
     try:
@@ -149,6 +162,18 @@ def revoke(area: str, token: str) -> str:
         # The claim holds without its marker; a later call can only not tell any more that it was this one.
         return "won"
     return "won"
+
+
+def _bars_start(area: str) -> bool:
+    """Stand in the way of a start record that is not there; an earlier call may have done so, and died."""
+    path = f"{area}/{START}"
+    try:
+        os.mkdir(path, 0o770)
+    except FileExistsError:
+        return os.path.isdir(path)
+    except OSError as error:
+        raise storage_error("make", path, error) from error
+    return True
 
 
 def _is_revoked(claim: str) -> bool:

@@ -1,60 +1,68 @@
 """Preparing: raw files found, working area made."""
 
+import json
 import sqlite3
 from collections.abc import Sequence
 from typing import Any
 
 from caf import __version__
-from caf.config import Configuration, JobTable, ListenerTable
-from caf.config.units import duration_text
-from caf.domain.errors import StorageError, StorageTimeout
+from caf.config.copies import filled_in
+from caf.domain.errors import StorageError
 from caf.domain.jobs import Result, State
-from caf.domain.runs import to_json
-from caf.store import discovery, jobs
+from caf.domain.runs import Record, to_json
+from caf.store import jobs
+from caf.store.due import to_prepare
 from caf.store.jobs import Change
+from caf.store.rows import records_of
 from caf.tasks.house import QUICK, House
+from caf.tasks.organise.compare import not_found
 from caf.tasks.organise.moves import carry_out
+from caf.tasks.organise.rawfiles import by_patterns, find, find_group, not_usable, wait_for
+from caf.tasks.organise.readable import readable
+from caf.tasks.organise.stage import recall
 
 AT_ONCE = 200  # jobs in one round, so that those that run are not kept waiting
-LONGEST_WAIT = 3600.0  # s between two looks for raw files
+Unprepared = dict[int, tuple[State, str]]
+"""Of jobs whose area could not be made: where they go, and why."""
 
-Tables = tuple[Configuration, JobTable, ListenerTable]
 
-
-async def prepare_new(house: House) -> int:
-    """Prepare NEW jobs that are due: their raw files are there, their working area is made."""
-    rows = await house.database.call(jobs.in_states, (State.NEW,), due=house.clock(), limit=AT_ONCE)
+async def prepare_new(house: House, limit: int = AT_ONCE) -> int:
+    """Prepare NEW and STAGING jobs that are due: their raw files are there, their working area is made."""
+    rows = await house.database.call(to_prepare, house.clock(), limit)
     if not rows:
         return 0
     if await _renew(house, rows):
-        rows = await house.database.call(jobs.in_states, (State.NEW,), due=house.clock(), limit=AT_ONCE)
-    moved = 0
-    for patterns, group in (await _by_patterns(house, rows)).items():
-        moved += await _prepare_group(house, group, await _find_group(house, group, patterns))
+        rows = await house.database.call(to_prepare, house.clock(), limit)
+    moved, rows = 0, await not_found(house, await readable(house, rows))
+    for patterns, group in (await by_patterns(house, rows)).items():
+        moved += await _prepare_group(house, group, await find_group(house, group, patterns))
     return moved
 
 
 async def _prepare_group(house: House, rows: Sequence[sqlite3.Row], raw: dict[int, Any]) -> int:
     changes: list[tuple[Change, object]] = []
-    ready = []
+    there = []
     for row in rows:
-        found = raw[row["id"]]
-        if isinstance(found, Exception) or found.get("why"):
-            _, table, _ = await house.tables_of(row)
-            why = str(found if isinstance(found, Exception) else found["why"])
-            changes.append((_still_waiting(house, row, table, why), row))
+        if row["id"] not in raw:  # its turn comes in the next round
+            continue
+        if (change := await wait_for(house, row, raw[row["id"]])) is not None:
+            changes.append((change, row))
         else:
-            ready.append(row)
+            there.append(row)
+    ready, staged = await recall(house, there, raw)
+    moved = await carry_out(house, [*changes, *staged])
+    changes = []
     unprepared = await prepare_areas(house, ready, 0, raw)
     for row in ready:
-        if (why_not := unprepared.get(row["id"])) is not None:
-            failed = Change(row["id"], State.NEW, row["attempt"], State.FAILED, why_not, Result.PREPARATION)
-            changes.append((failed, row))
+        state = State(row["state"])
+        if row["id"] in unprepared:
+            _, why = unprepared[row["id"]]
+            changes.append((Change(row["id"], state, row["attempt"], State.FAILED, why, Result.PREPARATION), row))
         else:
             why = _count(len(raw[row["id"]]["files"])) + ", waits for a slot"
             sets = {"tries": row["tries"]}
-            changes.append((Change(row["id"], State.NEW, row["attempt"], State.PREPARED, why, sets=sets), row))
-    return await carry_out(house, changes)
+            changes.append((Change(row["id"], state, row["attempt"], State.PREPARED, why, sets=sets), row))
+    return moved + await carry_out(house, changes, can_wait=True)
 
 
 async def _renew(house: House, rows: Sequence[sqlite3.Row]) -> bool:
@@ -81,77 +89,52 @@ def _count(files: int) -> str:
     return f"working area ready, {files} raw file{'s' * (files != 1)}" if files else "working area ready"
 
 
-async def _by_patterns(house: House, rows: Sequence[sqlite3.Row]) -> dict[tuple[str, ...], list[sqlite3.Row]]:
-    """Group jobs by the globs of their raw files, their own or their listener's; first those that wait for none."""
-    groups: dict[tuple[str, ...], list[sqlite3.Row]] = {(): []}
-    for row in rows:
-        _, table, listener = await house.tables_of(row)
-        patterns = table.raw if table.raw is not None else listener.raw
-        groups.setdefault(tuple(patterns or ()), []).append(row)
-    return groups
-
-
-async def _find_group(house: House, rows: Sequence[sqlite3.Row], patterns: tuple[str, ...]) -> dict[int, Any]:
-    """Look for the raw files of jobs with the same globs; where that hangs, these jobs wait and no others."""
-    if not patterns:
-        return {row["id"]: {"files": []} for row in rows}
-    calls = [([pattern.format(run=row["run"]) for pattern in patterns], row["run"]) for row in rows]
-    try:
-        answers = await house.each("find_raw", calls, files=house.raw_files)
-    except StorageTimeout as late:
-        return {row["id"]: late for row in rows}
-    return dict(zip([row["id"] for row in rows], answers, strict=True))
-
-
-async def _find_raw(house: House, rows: Sequence[sqlite3.Row]) -> dict[int, Any]:
-    found: dict[int, Any] = {}
-    for patterns, group in (await _by_patterns(house, rows)).items():
-        found |= await _find_group(house, group, patterns)
-    return found
-
-
-def _still_waiting(house: House, row: sqlite3.Row, table: JobTable, why: str) -> Change:
-    """Look again later, each time after twice as long; give up after `files_wait`."""
-    now = house.clock()
-    if now - row["since"] > table.files_wait:
-        why = f"no raw files after {duration_text(table.files_wait)}: {why}"
-        return Change(row["id"], State.NEW, row["attempt"], State.FAILED, why, Result.STAGING)
-    looks = row["looks"] + 1
-    delay = min(house.configuration.duties.organise * 2 ** min(looks - 1, 10), LONGEST_WAIT)
-    sets = {"looks": looks, "not_before": now + delay, "tries": row["tries"]}
-    return Change(row["id"], State.NEW, row["attempt"], State.NEW, f"waits for raw files: {why}", sets=sets)
-
-
 async def prepare_areas(
     house: House, rows: Sequence[sqlite3.Row], later: int, raw: dict[int, Any] | None = None
-) -> dict[int, str]:
-    """Make the areas of each job's attempt (that `later` further on); gives why not, for those that cannot be made."""
+) -> Unprepared:
+    """Make the areas of each job's attempt (that `later` further on).
+
+    Of those that cannot be made it gives why, and where the job goes: FAILED, or NEW to wait for raw files again.
+    Without `raw`, what was found of each job's, they are looked for.
+    """
     if not rows:
         return {}
+    unprepared: Unprepared = {}
     if raw is None:
-        raw = await _find_raw(house, rows)
-    calls, asked = [], []
-    unprepared: dict[int, str] = {}
-    for row in rows:
-        found = raw[row["id"]]
-        if isinstance(found, Exception) or found.get("why"):
-            unprepared[row["id"]] = f"its raw files are gone: {found if isinstance(found, Exception) else found['why']}"
-            continue
-        asked.append(row)
-        calls.append((await _request(house, row, row["attempt"] + later, found["files"]),))
+        found = await find(house, rows)
+        raw = dict(found)
+        for row in rows:
+            if (why := await not_usable(house, row, found.get(row["id"]))) is not None:
+                unprepared[row["id"]] = (State.NEW, why)
+    asked = [row for row in rows if row["id"] not in unprepared]
+    records = await _records(house, asked)
+    calls = []
+    for row in asked:
+        record = records[row["run"], row["configuration_id"]]
+        calls.append((await _request(house, row, row["attempt"] + later, record, raw[row["id"]]["files"]),))
     answers = await house.each("prepare", calls, timeout=2 * QUICK) if calls else []
     for row, answer in zip(asked, answers, strict=True):
         if isinstance(answer, StorageError) and answer.transient:
             raise answer
         if isinstance(answer, Exception):
-            unprepared[row["id"]] = str(answer)
+            unprepared[row["id"]] = (State.FAILED, str(answer))
     return unprepared
 
 
-async def _request(house: House, row: sqlite3.Row, attempt: int, files: list[dict[str, Any]]) -> dict[str, Any]:
+async def _records(house: House, rows: Sequence[sqlite3.Row]) -> dict[tuple[int, int], Record]:
+    """Give the jobs' runs, each as the job's own configuration corrects it."""
+    wanted = {(row["run"], row["configuration_id"]) for row in rows}
+    corrections = {}
+    for kept in {configuration_id for _, configuration_id in wanted}:
+        corrections[kept] = (await house.configuration_of(kept)).corrections_in_force()
+    return await house.database.call(records_of, wanted, corrections)
+
+
+async def _request(
+    house: House, row: sqlite3.Row, attempt: int, record: Record, files: list[dict[str, Any]]
+) -> dict[str, Any]:
     """Describe an attempt's area: all that it is made from, which job.json keeps."""
     configuration, table, _ = await house.tables_of(row)
-    record = await house.database.call(discovery.record_of_run, row["run"], configuration.corrections_in_force())
     attributes = {name: to_json(name, value) for name, value in record.values.items()}
     log = table.log.format(run=row["run"], job=row["job"])
     return {
@@ -167,6 +150,7 @@ async def _request(house: House, row: sqlite3.Row, attempt: int, files: list[dic
         "listener": row["listener"],
         "attributes": attributes,
         "tags": dict(table.tags),
+        "set": json.loads(row["tags"] or "{}"),
         "inputs": files,
         "log": log,
         "facts": {
@@ -180,5 +164,7 @@ async def _request(house: House, row: sqlite3.Row, attempt: int, files: list[dic
             "log": log,
             "attributes": attributes,
             "corrected": dict(record.corrected),
+            "scratch": table.scratch,
+            "copy": filled_in(table.copy_back, row["run"], row["job"]),
         },
     }

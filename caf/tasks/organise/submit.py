@@ -1,38 +1,39 @@
 """Submitting: a token is stored first, so that an answer that is lost loses nothing."""
 
-import os
+import asyncio
 import sqlite3
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from caf.batch.aside import NOTHING, Aside
 from caf.batch.interface import BatchRefused, Submission
 from caf.batch.script import script
 from caf.config import JobTable
-from caf.domain.errors import BatchError
+from caf.config.copies import filled_in
+from caf.domain.errors import BatchError, StorageError
 from caf.domain.following import Sight
 from caf.domain.jobs import Result, State
 from caf.domain.judging import retry_delay
-from caf.store import jobs
 from caf.store.jobs import Change
 from caf.tasks.house import QUICK, House
-from caf.tasks.organise.moves import carry_out
+from caf.tasks.organise.moves import carry_out, claim
+from caf.tasks.organise.relook import still_there
+from caf.tasks.organise.slots import next_in_line
 
-HOLDING = (State.SUBMITTING, State.PENDING, State.RUNNING, State.CANCELLING)
-"""The states in which a job has a slot."""
+AT_ONCE = 4  # submissions under way: the clients of batch systems take turns with their servers, and wait
 TROUBLE_DELAY = 30.0  # s before a submission that failed is tried again
 
 
 async def submit_prepared(house: House) -> int:
-    """Hand over as many PREPARED jobs as there are slots, those of the highest priority and the oldest runs first."""
-    slots = house.configuration.batch.slots or os.cpu_count() or 1
-    held = len(await house.database.call(jobs.in_states, HOLDING))
-    if held >= slots:
-        return 0
-    rows = await house.database.call(jobs.in_states, (State.PREPARED,), due=house.clock(), limit=slots - held)
+    """Hand over as many PREPARED jobs as there are slots, in the order of their turns."""
+    rows = await still_there(house, await next_in_line(house))
     if not rows:
         return 0
     claimed_at = house.clock()
-    tokens = await house.database.call(jobs.claim_tokens, [row["id"] for row in rows], claimed_at)
+    tokens = await claim(house, [row["id"] for row in rows], claimed_at)
     rows = [row for row in rows if row["id"] in tokens]
+    if not rows:
+        return 0
     scripts = []
     for row in rows:
         _, table, _ = await house.tables_of(row)
@@ -44,28 +45,75 @@ async def submit_prepared(house: House) -> int:
             job=row["job"],
             attempt=row["attempt"],
             command=list(table.command),
+            id_variable=house.batch.id_variable,
+            aside=_aside(table, row),
         )
         scripts.append((area, text))
-    written = await house.each("write_script", scripts)
+    newest = (str(house.configuration.caf.work), house.database_id, house.generation, tokens[rows[-1]["id"]])
+    calls = [("note_newest", newest), *(("write_script", one) for one in scripts)]
+    noted, *written = await house.files.many(calls, timeout=QUICK)
+    if isinstance(noted, Exception):
+        raise noted
     changes: list[tuple[Change, object]] = []
+    there = []
     for row, outcome in zip(rows, written, strict=True):
         if isinstance(outcome, Exception):
             changes.append((_later(house, row, f"its script could not be written: {outcome}"), row))
         else:
-            changes.append((await _submit(house, row, tokens[row["id"]]), row))
-    return await carry_out(house, changes, since=claimed_at)
+            there.append(row)
+    changes += await _hand_over(house, there, tokens)
+    return await carry_out(house, changes, since=claimed_at, can_wait=True)
+
+
+def _aside(table: JobTable, row: sqlite3.Row) -> Aside:
+    if not (table.scratch or table.copy_back):
+        return NOTHING
+    run, job = row["run"], row["job"]
+    return Aside(table.scratch, filled_in(table.copy_back, run, job), table.log.format(run=run, job=job))
+
+
+async def _hand_over(
+    house: House, rows: Sequence[sqlite3.Row], tokens: Mapping[int, str]
+) -> list[tuple[Change, object]]:
+    """Submit a few at a time. Where a few in a row were not answered no more are tried: each costs a time limit."""
+    changes: list[tuple[Change, object]] = []
+    left, unanswered = iter(rows), 0
+
+    async def take_turns() -> None:
+        nonlocal unanswered
+        for row in left:
+            if unanswered >= AT_ONCE:
+                changes.append((_later(house, row, "not handed over yet: the batch system does not answer"), row))
+                continue
+            try:
+                change = await _submit(house, row, tokens[row["id"]])
+                unanswered = 0
+            except (BatchError, StorageError) as error:
+                house.log.warning("submit.failed", run=row["run"], job=row["job"], error=str(error))
+                change = _later(house, row, str(error))
+                unanswered += 1
+            changes.append((change, row))
+
+    clients = [asyncio.ensure_future(take_turns()) for _ in rows[:AT_ONCE]]
+    try:
+        await asyncio.gather(*clients)
+    finally:
+        for client in clients:
+            client.cancel()
+    return changes
 
 
 async def _submit(house: House, row: sqlite3.Row, token: str) -> Change:
+    """Hand one over. BatchError: it may have been accepted; StorageError: it was not, and that could not be made sure.
+
+    Whatever its fate is, it is found out by the token.
+    """
     _, table, _ = await house.tables_of(row)
     try:
         sighting = await house.batch.submit(_submission(house, row, table, token))
     except BatchRefused as error:
         house.log.warning("submit.failed", run=row["run"], job=row["job"], error=str(error))
         return await _refused(house, row, table, token, str(error))
-    except BatchError as error:
-        house.log.warning("submit.failed", run=row["run"], job=row["job"], error=str(error))
-        return _later(house, row, str(error))
     target = State.RUNNING if sighting.sight is Sight.RUNNING else State.PENDING
     why = f"submitted as {sighting.batch_id}" if sighting.batch_id else "submitted"
     sets = {"batch_id": sighting.batch_id, "tries": row["tries"]}
@@ -79,8 +127,8 @@ def _submission(house: House, row: sqlite3.Row, table: JobTable, token: str) -> 
         queue=table.queue,
         group=table.group,
         cpus=table.cpus,
-        memory=table.memory,
-        walltime=table.walltime,
+        memory=row["memory"] or table.memory,
+        walltime=row["walltime"] or table.walltime,
         options=table.options,
     )
 
