@@ -30,11 +30,28 @@ class Submission:
 
 @dataclass(frozen=True, slots=True)
 class Watched:
-    """One attempt to be looked up. `start` is its start record, where there is one: host, boot, pid, start_ticks."""
+    """One attempt to be looked up. `start` is its start record, where there is one: host, boot, pid, start_ticks.
+
+    To be ended with it are all batch jobs that carry the token; with `alone` only the one that `batch_id` names.
+    `asked` is when (s since 1970) its token was stored, where that is known: nothing with it is older. `area` is its
+    working area, where batch systems may write, too.
+    """
 
     token: str
     batch_id: str | None = None
     start: Mapping[str, object] | None = None
+    alone: bool = False
+    asked: float | None = None
+    area: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that `caf check` says of a batch system. `word` is ok, note, warn, BAD, or nothing: it belongs to what
+    was said before."""
+
+    word: str
+    text: str
 
 
 class Batch(Protocol):
@@ -48,14 +65,40 @@ class Batch(Protocol):
     def keeps_walltime(self) -> bool:
         """Whether the system itself ends a job that exceeds its walltime."""
 
+    @property
+    def id_variable(self) -> str | None:
+        """The environment variable in which a job finds its own batch id; None: it cannot know it."""
+
+    @property
+    def has_groups(self) -> bool:
+        """Whether it knows groups that share slots; without them `group_slots` has no meaning."""
+
+    async def group_use(self, group: str) -> int | None:
+        """Give how many slots the jobs of a group hold that are not caf's own; None: not known.
+
+        Those that run or are certain to, not those that wait. BatchError if the system does not answer.
+        """
+
     async def submit(self, submission: Submission) -> Sighting:
         """Hand over one attempt. BatchRefused: it was not accepted. BatchError: it may or may not have been."""
 
     async def look(self, watched: Sequence[Watched]) -> dict[str, Sighting]:
-        """Look all of these up at once, by token; what is not in the answer is UNKNOWN."""
+        """Look all of these up at once, by token; what is not in the answer is UNKNOWN.
+
+        Where several batch jobs carry one token the answer is `together` of them. An id alone tells nothing: batch
+        systems use them again for other jobs.
+        """
 
     async def cancel(self, watched: Sequence[Watched]) -> None:
         """Ask for the end of these; whether they ended is found by looking."""
 
     async def close(self) -> None:
         """Let go of everything that belongs to this process. Running jobs go on."""
+
+
+class SiteBatch(Batch, Protocol):
+    """A batch system of a site's own, which is reached through its clients."""
+
+    async def examine(self, submissions: Mapping[str, Submission]) -> list[Finding]:
+        """Tell, for `caf check`, which client and version answers, whether each job's queue is there, and what would be
+        handed over for each job. Nothing is submitted. BatchError if a client is missing or nobody answers."""

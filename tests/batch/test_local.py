@@ -324,13 +324,32 @@ def test_the_ended_are_reaped_and_forgotten(tmp_path: Path) -> None:
             seen = await batch.submit(script(tmp_path, body))
             if seen.batch_id is not None:
                 pids.append(int(seen.batch_id.partition("-")[0]))
-        while ends.count < 10:
+        while [pid for pid in pids if is_there(pid)]:
             await ends.next()
-        assert not [pid for pid in pids if is_there(pid)]
         assert len(os.listdir("/proc/self/fd")) == before
 
     with_batch(test)
     assert pids
+
+
+def test_those_that_end_together_are_told_of_together_and_each_by_its_token(tmp_path: Path) -> None:
+    """One round does for all of them; one that ends while others go on is not kept waiting for them."""
+
+    async def test(batch: LocalBatch, ends: Ends) -> None:
+        await batch.submit(script(tmp_path, SLEEP))
+        tokens = [f"{TOKEN}-{number}" for number in range(8)]
+        for token in tokens:
+            body = tmp_path / f"{token}.sh"
+            body.write_text("sleep 0.05\n")
+            await batch.submit(Submission(token, str(body)))
+        told: set[str] = set()
+        while told != set(tokens):
+            await ends.next()
+            told |= batch.take_ended()
+        assert batch.take_ended() == set()
+        assert 1 <= ends.count <= len(tokens)
+
+    with_batch(test)
 
 
 def test_a_job_that_is_over_before_it_can_be_looked_at_is_reaped_and_told_of(

@@ -1,0 +1,39 @@
+"""Which batch systems there are, and how each is made."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from caf.batch.htcondor import HTCondorBatch
+from caf.batch.interface import Batch, SiteBatch
+from caf.batch.local import LocalBatch
+from caf.batch.lsf import LsfBatch
+from caf.batch.slurm import SlurmBatch
+
+SITES: dict[str, Callable[..., SiteBatch]] = {"slurm": SlurmBatch, "htcondor": HTCondorBatch, "lsf": LsfBatch}
+SERVED = ("local", *SITES)
+"""What `[batch] kind` may say in this version."""
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What a batch system is given: whose jobs are its own, how long (s) a client may take, who is told of what.
+
+    `unreadable` is told the client and its words in full; `on_end` that a local job has ended; `clock` gives seconds
+    since 1970.
+    """
+
+    database_id: str
+    limit: Callable[[], float]
+    unreadable: Callable[[str, str], None]
+    on_end: Callable[[], None]
+    clock: Callable[[], float]
+
+
+def make(kind: str, given: Surroundings) -> Batch:
+    """Make the batch system of `[batch] kind`."""
+    return LocalBatch(given.on_end, clock=given.clock) if kind == "local" else site(kind, given)
+
+
+def site(kind: str, given: Surroundings) -> SiteBatch:
+    """Make one that is not local."""
+    return SITES[kind](f"caf-{given.database_id}-", limit=given.limit, unreadable=given.unreadable)
