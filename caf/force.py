@@ -9,6 +9,7 @@ from pathlib import Path
 
 import anyio
 
+from caf.batch.systems import SERVED
 from caf.config import Configuration, check_exclusive, parse
 from caf.domain.errors import CafError, ConfigError, StorageError
 from caf.duty import Duty
@@ -22,9 +23,9 @@ LOOK = 2.0  # s between two looks at the file
 def checked(configuration: Configuration) -> Configuration:
     """Give the configuration back if its listeners exclude each other and its batch system is one of ours."""
     errors, _ = check_exclusive(configuration)
-    if configuration.batch.kind != "local":
+    if configuration.batch.kind not in SERVED:
         name, kind = configuration.path.name, configuration.batch.kind
-        errors.append(f"{name}: batch.kind: {kind!r} is not served yet: use local")
+        errors.append(f"{name}: batch.kind: {kind!r} is not served yet: use {' or '.join(SERVED)}")
     if errors:
         raise ConfigError("\n".join(errors))
     return configuration
@@ -53,6 +54,8 @@ async def reload(house: House) -> None:
         for place in ("state", "work"):
             if getattr(new.caf, place) != getattr(old.caf, place):
                 raise ConfigError(f"{old.path.name}: caf.{place}: is changed by a restart only")
+        if new.batch.kind != old.batch.kind:
+            raise ConfigError(f"{old.path.name}: batch.kind: is changed by a restart only")
     except ConfigError as error:
         await reject(house, str(error))
         return

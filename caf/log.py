@@ -13,9 +13,11 @@ EVENTS = {
     "supervisor.ready": "everything is up, the duties begin",
     "supervisor.stopping": "it was asked to end; running local jobs go on",
     "supervisor.stopped": "it has ended in order",
+    "supervisor.lock_lost": "somebody removed its lock file; it stops at once, for another one could be at work",
     "config.loaded": "listeners.toml came into force",
     "config.rejected": "listeners.toml has errors; the last good one stays in force",
     "config.unheeded": "keys that this version reads but does not act on yet",
+    "config.unreadable": "a stored configuration cannot be read by this version; the jobs under it wait",
     "duty.failed": "a round of a duty failed; it backs off, the others go on",
     "duty.recovered": "a duty that had failed succeeded again",
     "duty.late": "how a duty did could not be recorded in the database",
@@ -31,9 +33,21 @@ EVENTS = {
     "jobs.made": "jobs were made of accepted runs",
     "jobs.flood": "one round would make too many jobs; all of them wait for a person",
     "job.moved": "a job changed its state",
+    "job.found": "a working area that the database did not know belongs to this job: it was taken over",
+    "work.compared": "all working areas were compared with the database, after they were taken over",
     "job.doubtful": "what becomes of an attempt is not known; it is never taken for its end",
+    "job.twin": "the batch system has further jobs with one attempt's token; only one can start the payload",
+    "clock.set": "this machine's clock was set; all times that open jobs hold were moved along",
+    "slots.unknown": "the batch system does not say how many slots a group uses; none of its jobs is submitted",
+    "attempt.archived": "an attempt's working area is in the archive, every file compared",
+    "archive.failed": "an attempt's working area could not be archived; it is tried again",
     "submit.failed": "the batch system did not take, or did not answer, a submission",
     "poll.failed": "the batch system did not answer; nothing changes",
+    "batch.unreadable": "a client of the batch system printed what cannot be read; it stands here in full",
+    "after.done": "an after-script has ended well",
+    "after.failed": "an after-script could not be run, or did not end well; the job's state stays",
+    "mail.sent": "the mail server has taken a mail",
+    "mail.failed": "a mail could not be sent; it is kept and tried again",
     "database.changed": "a command wrote to the database; its work is taken up at once",
 }
 """Every event that is logged, with its meaning: a closed list, so that logs can be searched for years."""
@@ -80,4 +94,4 @@ def configure() -> None:
 
 def get_log(**values: Any) -> Any:
     """Give a logger that adds these values to each of its lines."""
-    return structlog.get_logger(**values)
+    return structlog.get_logger(**values).bind()  # bound once, not anew for each line

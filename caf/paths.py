@@ -4,7 +4,9 @@ Only `[caf] state`, `[caf] work` and `[batch] slots` are looked at here, as far 
 is wrong with the rest of the file is for caf.config to say.
 """
 
+import re
 import tomllib
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,8 @@ DEFAULT_CONFIG = Path("listeners.toml")
 DATABASE = "caf.db"
 LOCK = "caf.lock"
 
+_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0, "w": 7 * 86_400.0}
+_DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*(ms|[smhdw])", re.ASCII)
 _STATE_WAY_OUT = "name the state folder with --state DIR or $CAF_STATE"
 _WORK_WAY_OUT = (
     "name another with --config FILE: where the working areas are stands in its [caf] work, and nowhere else"
@@ -39,6 +43,25 @@ def slots(config: Path) -> int | None:
     """Give `[batch] slots`; None where the file does not say (then it is the number of cores)."""
     given = _table(_read(config, _STATE_WAY_OUT), "batch").get("slots")
     return given if isinstance(given, int) and not isinstance(given, bool) else None
+
+
+def job_names(config: Path, also: str) -> set[str]:
+    """Give the names of the jobs in the file, as far as it can be read, and in the text of another configuration."""
+    names: set[str] = set()
+    with suppress(ConfigError):
+        names |= _table(_read(config, _STATE_WAY_OUT), "jobs").keys()
+    with suppress(ValueError, RecursionError):
+        names |= _table(tomllib.loads(also), "jobs").keys()
+    return names
+
+
+def unknown_after(text: str, otherwise: float = 4 * 3600.0) -> float:
+    """Give `[caf] unknown_after` in seconds, from the text of a configuration that was in force."""
+    try:
+        found = _DURATION.fullmatch(str(_table(tomllib.loads(text), "caf").get("unknown_after", "")).strip())
+    except (ValueError, RecursionError):
+        return otherwise
+    return float(found[1]) * _UNITS[found[2]] if found else otherwise
 
 
 def _folder(config: Path, key: str, way_out: str) -> Path:

@@ -3,15 +3,16 @@
 import os
 import signal
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import anyio
 
 from caf import __version__, lock, log
+from caf.batch import systems
 from caf.batch.interface import Batch
-from caf.batch.local import LocalBatch
+from caf.batch.local import LocalBatch, boot_id
 from caf.config import Configuration, load, parse
 from caf.domain.errors import ConfigError, StoreError
 from caf.domain.jobs import BUSY, State
@@ -22,11 +23,14 @@ from caf.paths import DATABASE, LOCK, state_folder
 from caf.storage.child import FileChild
 from caf.store import configurations, jobs
 from caf.store.database import Database, connect, database_id, open_database, recall, remember
-from caf.tasks import discover, organise
-from caf.tasks.house import CALLS, QUICK, House
+from caf.tasks import afterwards, archive, discover, mail, organise
+from caf.tasks.checks import Checks
+from caf.tasks.house import CALLS, House
+from caf.tasks.standing import own_work
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 NOTICE = 0.5  # s between two looks whether a command wrote to the database
+LOCK_LOOK = 5.0  # s between two looks whether the lock's file is still there
 FAREWELL = 5.0  # s that rounds under way have to finish when the supervisor is asked to stop
 
 
@@ -40,8 +44,8 @@ def main(config: Path, *, once: bool = False, take_over: bool = False, state: Pa
     configuration, complaint = choose(config, state)
     folder = state or configuration.caf.state
     _make_folder(folder)
-    with lock.held(folder / LOCK, time.time()):
-        return anyio.run(_supervise, configuration, complaint, folder, once, take_over)
+    with lock.held(folder / LOCK, time.time()) as mine:
+        return anyio.run(_supervise, configuration, complaint, folder, once, take_over, mine)
 
 
 def choose(config: Path, state: Path | None) -> tuple[Configuration, str | None]:
@@ -83,11 +87,11 @@ def _make_folder(folder: Path) -> None:
 
 
 async def _supervise(
-    configuration: Configuration, complaint: str | None, folder: Path, once: bool, take_over: bool
+    configuration: Configuration, complaint: str | None, folder: Path, once: bool, take_over: bool, mine: lock.Lock
 ) -> int:
     # Signals are received before anything is opened, so that one that comes early is heeded, not fatal.
     with anyio.open_signal_receiver(*SIGNALS) as signals:
-        return await _in_house(configuration, complaint, folder, once, take_over, signals)
+        return await _in_house(configuration, complaint, folder, once, take_over, mine, signals)
 
 
 async def _in_house(
@@ -96,6 +100,7 @@ async def _in_house(
     folder: Path,
     once: bool,
     take_over: bool,
+    mine: lock.Lock,
     signals: AsyncIterator[signal.Signals],
 ) -> int:
     async with _house(configuration, folder, take_over) as (house, duties):
@@ -110,21 +115,28 @@ async def _in_house(
         if once:
             for duty in duties:
                 await duty.round(house)
+                while duty is duties[1] and house.checks.any() and not duty.failures:
+                    await house.checks.all_ended()
+                    await duty.round(house)
             return 1 if any(duty.failures for duty in duties) else 0
-        await _serve(house, duties, signals)
+        await _serve(house, duties, mine, signals)
         house.log.info("supervisor.stopped")
-    return 0
+    return 0 if mine.lost() is None else 1
 
 
-async def _stay_with(database: Database, work: str) -> None:
-    """Refuse another folder of working areas while attempts are out in the old one: their claims are there."""
-    before = await database.call(recall, "work")
+async def _stay_with(database: Database, work: str, kind: str) -> None:
+    """Refuse another folder of working areas, or another batch system, while attempts are out in the old one.
+
+    Their claims are in the one, and only the other can tell what becomes of them.
+    """
     out = await database.call(jobs.in_states, BUSY | {State.CANCELLING})
-    if before is not None and before != work and out:
-        raise StoreError(
-            f"[caf] work was {before} and is {work} now, but {len(out)} jobs are out in {before}: put it back until "
-            "they have ended, see `caf jobs list`"
-        )
+    for name, key, now in (("work", "[caf] work", work), ("batch_kind", "[batch] kind", kind)):
+        before = await database.call(recall, name)
+        if before is not None and before != now and out:
+            raise StoreError(
+                f"{key} was {before} and is {now} now, but {len(out)} jobs are out in {before}: put it back until "
+                "they have ended, see `caf jobs list`"
+            )
 
 
 @asynccontextmanager
@@ -137,34 +149,61 @@ async def _house(
         FileChild(CALLS) as files,
         FileChild(CALLS) as source_files,
         FileChild(CALLS) as raw_files,
+        FileChild(CALLS) as archive_files,
     ):
         identity = await database.call(database_id)
-        work = str(configuration.caf.work)
-        await _stay_with(database, work)
-        used = await database.call(jobs.any_attempt)
-        await files.call("own_work", work, identity, take_over, used, timeout=QUICK)
-        await database.call(remember, "work", work)
+        work, kind = str(configuration.caf.work), configuration.batch.kind
+        await _stay_with(database, work, kind)
+        generation = await own_work(database, files, work, identity, take_over=take_over)
+        for name, text in (("work", work), ("batch_kind", kind)):
+            await database.call(remember, name, text)
         configuration_id = await keep(database, configuration, time.time())
         duties: tuple[Duty, ...] = ()
 
         def organise_soon() -> None:
             duties[1].wake()
 
-        batch: Batch = LocalBatch(organise_soon, clock=time.time)
+        def refill() -> None:
+            duties[1].hurry()
+
+        batch = _batch(kind, identity, lambda: house, refill)
         children = (files, source_files, raw_files)
         house = House(configuration, configuration_id, database, identity, *children, batch, time.time)
-        house.jobs_made = organise_soon
+        house.jobs_made, house.checks, house.generation = organise_soon, Checks(refill), generation
+        house.archive_files = archive_files
+        if isinstance(batch, LocalBatch):
+            house.just_ended = batch.take_ended
+        house.steady = lambda: (boot_id(), time.clock_gettime(time.CLOCK_BOOTTIME))
+        house.scripts_due = lambda: duties[2].wake()
         duties = (
             Duty("discover", lambda: house.configuration.duties.discover, discover.run_once),
-            Duty("organise", lambda: house.configuration.duties.organise, organise.run_once),
+            Duty("organise", lambda: house.configuration.duties.organise, organise.run_once, organise.run_quick),
+            Duty("afterwards", lambda: house.configuration.duties.organise, afterwards.run_once),
+            Duty("archive", lambda: house.configuration.duties.organise, archive.run_once),
+            Duty("mail", lambda: mail.interval(house.configuration), mail.run_once),
         )
         try:
             yield house, duties
         finally:
+            await house.checks.close()
             await batch.close()
 
 
-async def _serve(house: House, duties: tuple[Duty, ...], signals: AsyncIterator[signal.Signals]) -> None:
+def _batch(kind: str, identity: str, house: Callable[[], House], refill: Callable[[], None]) -> Batch:
+    """Make the batch system; how long its clients may take is what the configuration in force says."""
+
+    def limit() -> float:
+        return house().configuration.batch.client_timeout
+
+    def unreadable(client: str, said: str) -> None:
+        house().log.error("batch.unreadable", client=client, said=said)
+
+    return systems.make(kind, systems.Surroundings(identity, limit, unreadable, refill, time.time))
+
+
+async def _serve(
+    house: House, duties: tuple[Duty, ...], mine: lock.Lock, signals: AsyncIterator[signal.Signals]
+) -> None:
     """Keep all duties going until a signal ends it; then let the rounds under way finish."""
     stopping = anyio.Event()
     async with anyio.create_task_group() as group:
@@ -174,6 +213,7 @@ async def _serve(house: House, duties: tuple[Duty, ...], signals: AsyncIterator[
             group.start_soon(_watch_database, house, duties)
             group.start_soon(watch_file, house, duties)
             group.start_soon(_watch_self, house)
+            group.start_soon(_watch_lock, house, mine, stopping, rounds.cancel_scope)
             group.start_soon(_heed, signals, house, duties, stopping, rounds.cancel_scope)
             house.log.info("supervisor.ready")
             notify("READY=1\nSTATUS=running")
@@ -213,6 +253,18 @@ async def _watch_database(house: House, duties: tuple[Duty, ...]) -> None:
             house.log.debug("database.changed")
             for duty in duties:
                 duty.wake()
+
+
+async def _watch_lock(house: House, mine: lock.Lock, stopping: anyio.Event, rounds: anyio.CancelScope) -> None:
+    """Stop at once if somebody removed the lock's file: from then on another supervisor can be at work here."""
+    why = None
+    while why is None:
+        await anyio.sleep(LOCK_LOOK)
+        why = mine.lost()
+    house.log.error("supervisor.lock_lost", why=why)
+    notify("STOPPING=1")
+    stopping.set()
+    rounds.cancel()
 
 
 async def _data_version(house: House) -> int | None:

@@ -23,7 +23,9 @@ TESTS = sorted((TOP / "tests").rglob("*.py"))
 # caf/ stand where their imports put them.
 LEVELS = (
     {"domain"},
-    {"config", "store", "sources", "batch", "storage", "quota", "paths", "lock", "log", "notify", "shipped"},
+    {"config", "store", "sources", "batch", "storage", "quota", "paths"}
+    | {"lock", "log", "notify", "shipped", "smtp", "wording"},
+    {"attention"},
     {"tasks"},
     {"duty", "report"},
     {"force"},

@@ -88,6 +88,7 @@ class World:
                 folder = self.folder / "raw" / f"{run:08d}"
                 folder.mkdir(exist_ok=True)
                 (folder / "events.RAW").write_text("1 2 3\n")
+                os.utime(folder / "events.RAW", ns=(start, start + MINUTE))  # old enough to be whole
 
     def quick(self) -> Self:
         """Have a round of each duty ten times a second."""

@@ -6,7 +6,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -17,16 +17,23 @@ from caf.domain.errors import CafError
 from caf.domain.overlap import overlaps
 
 if TYPE_CHECKING:
+    from caf.batch.interface import Finding
     from caf.config import Configuration, CoolSource
 
 ENOUGH = 200_000_000  # bytes free; below it `caf status` asks for a person too
 FEW = 5  # of many alike, as many are shown
 
 
-def check(config: Config = None, state: StateDir = None) -> None:
+def check(
+    probe: Annotated[
+        bool, typer.Option("--probe", help="Also submit one small job, which proves that nodes see the work folder.")
+    ] = False,
+    config: Config = None,
+    state: StateDir = None,
+) -> None:
     """Check the configuration and what it names.
 
-    That is: source, templates, folders, batch system, and that no run can be taken by two listeners.
+    That is: source, templates, folders, batch system, mail server, and that no run can be taken by two listeners.
 
     The exit status is 2 if the configuration is wrong, 1 if something else is, 0 if all is well.
 
@@ -48,7 +55,8 @@ def check(config: Config = None, state: StateDir = None) -> None:
             _source(place, configuration),
             _templates(configuration),
             _folders(place, configuration),
-            _batch(configuration),
+            _batch(configuration) and _probe(configuration, asked=probe),
+            _mail(configuration),
         ]
     )
     if not good:
@@ -179,9 +187,60 @@ def _and_above(path: Path) -> Iterator[Path]:
 
 
 def _batch(configuration: "Configuration") -> bool:
+    """Show what answers, whether queues are there, and what would be handed over; tell whether nothing is bad."""
+    from caf.batch.systems import SERVED
+    from caf.cli.site import examine
+
     batch = configuration.batch
-    if batch.kind != "local":
-        _say("BAD", f"batch: {batch.kind} is not there yet in this version: only local")
+    if batch.kind not in SERVED:
+        _say("BAD", f"batch: {batch.kind} is not there yet in this version: only {' and '.join(SERVED)}")
         return False
     _say("ok", f"batch: {batch.kind}, {counted(batch.slots or os.cpu_count() or 1, 'slot')}")
+    _shares(configuration)
+    try:
+        return _findings([] if batch.kind == "local" else examine(configuration))
+    except CafError as error:
+        _say("BAD", f"batch: {error}")
+        return False
+
+
+def _probe(configuration: "Configuration", *, asked: bool) -> bool:
+    from caf.cli.site import probe
+
+    return not asked or _findings(probe(configuration))
+
+
+def _findings(found: "list[Finding]") -> bool:
+    for one in found:
+        _say(one.word, one.text)
+    return not any(one.word == "BAD" for one in found)
+
+
+def _shares(configuration: "Configuration") -> None:
+    """Note where `group_slots` limits nothing: a group's share that is not kept hurts others, not oneself."""
+    batch = configuration.batch
+    if batch.group_slots is None:
+        return
+    if batch.kind == "local":
+        _say("note", 'batch.group_slots means nothing with kind = "local": this machine has no groups, slots counts')
+        return
+    alone = [name for name, job in configuration.jobs.items() if job.enabled and job.group is None]
+    if alone:
+        _say("note", f"batch.group_slots does not count {', '.join(alone)}: no `group` is given there")
+
+
+def _mail(configuration: "Configuration") -> bool:
+    """Greet the mail server, and send nothing."""
+    mail = configuration.mail
+    if mail is None:
+        return True
+    from caf.cli.mailserver import greeted
+
+    try:
+        starttls = greeted(mail.server)
+    except CafError as error:
+        _say("BAD", f"mail: {error}: correct [mail] server, or see to that server; mail is kept meanwhile")
+        return False
+    plain = mail.server.startswith("smtp:") and not starttls
+    _say("ok", f"mail: {mail.server} answers{', without TLS' if plain else ''}; nothing was sent")
     return True

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from caf.cli.inforce import in_force
-from caf.cli.options import By, Config, Place, Run, StateDir, as_text
+from caf.cli.options import By, Config, Place, Run, StateDir, Why, as_text, because
 from caf.cli.orders import person
 from caf.cli.text import harmless, say
 from caf.domain.errors import NotFound
@@ -19,20 +19,9 @@ from caf.store.jobs import no_run
 if TYPE_CHECKING:
     from caf.config import Configuration
 
-Why = Annotated[
-    str, typer.Option("--reason", metavar="TEXT", parser=as_text, show_default=False, help="Why; it is kept.")
-]
 Whose = Annotated[
     str, typer.Argument(metavar="LISTENER", parser=as_text, show_default=False, help="A listener's name.")
 ]
-
-
-def because(reason: str) -> str:
-    """Give a reason as one harmless line; wrong usage if there is nothing in it."""
-    line = harmless(" ".join(reason.split()))
-    if not line:
-        raise typer.BadParameter("must not be empty: the next shift will read it", param_hint="--reason")
-    return line
 
 
 def assign(

@@ -7,11 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from caf.cli.kept import Kept
 from caf.cli.options import Config, Json, Place, Run, StateDir
-from caf.cli.sourced import sourced
+from caf.cli.sourced import judged
 from caf.cli.text import ago, harmless, print_json, shown, wrapped
 from caf.cli.words import described
-from caf.domain.discovery import Moments, Rules, reconsider
-from caf.domain.errors import NotFound, SourceError
 from caf.domain.matching import Answer, Listener, Status, split_answers
 from caf.domain.runs import SECOND, Record, iso_time, parse_time, to_json
 from caf.store import queries
@@ -79,22 +77,9 @@ def _only_sourced(place: Place, run: int, unknown: str) -> dict[str, Any]:
     from caf.config import load
 
     configuration = load(place.config)
-    if run < configuration.source.first_run:
-        raise NotFound(f"{unknown}; [source] first_run = {configuration.source.first_run} leaves it out")
     state = place.given_state if place.given_state is not None else configuration.caf.state
-    now = time.time_ns()
-    try:
-        with sourced(configuration, state, run) as read:
-            seen, written = queries.seen_in(read.snapshot, run), read.written
-    except SourceError as error:
-        raise NotFound(f"{unknown}, and the run database cannot be asked: {error}") from None
-    if seen is None:
-        when = f"{iso_time(written)[:16].replace('T', ' ')} UTC"
-        raise NotFound(f"{unknown}; the run database, last written {when}, does not have it either")
-    settle = int(configuration.caf.settle * SECOND)
-    listeners = configuration.listeners_in_force()
-    rules = Rules(0, listeners, configuration.corrections_in_force(), settle)
-    record, verdict = reconsider(seen, rules, Moments(now, written, now, None))
+    found = judged(configuration, state, run, unknown)
+    seen, record, verdict = found.seen, found.record, found.verdict
     times = (seen.values.get("start"), seen.values.get("end"), seen.last_lb_end)
     return {
         "run": run,
@@ -105,10 +90,10 @@ def _only_sourced(place: Place, run: int, unknown: str) -> dict[str, Any]:
         "decided_by": None,
         "reason": None,
         "settled": record.settled,
-        "again_until": _settles(times, now, configuration) if verdict.status is Status.OPEN else None,
-        "replica_time": iso_time(written),
+        "again_until": _settles(times, found.now, configuration) if verdict.status is Status.OPEN else None,
+        "replica_time": iso_time(found.written),
         "configuration": None,
-        "listeners": _answers(listeners, verdict.answers, record),
+        "listeners": _answers(configuration.listeners_in_force(), verdict.answers, record),
     }
 
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from caf import paths
-from caf.cli import joblog
+from caf.cli import joblog, scripts
 from caf.cli.options import (
     Config,
     Job,
@@ -23,17 +23,19 @@ from caf.cli.options import (
     StateDir,
     States,
 )
-from caf.cli.text import Table, ago, iso, print_array, print_json, print_pairs, say, span, unbroken
+from caf.cli.text import Table, ago, harmless, iso, print_array, print_json, print_pairs, say, span, unbroken
 from caf.domain.errors import ConfigError, NotFound
-from caf.domain.jobs import State, allowed_words
-from caf.store import queries
+from caf.domain.jobs import State
+from caf.store import afterwards, queries
+from caf.store.answers import words_for
 from caf.store.jobs import find
 
 AttemptNumber = Annotated[
     int | None, typer.Option("--attempt", metavar="N", min=1, max=2**31, help="Default: the last one that has a log.")
 ]
 _KEYS = ("run", "job", "listener", "state", "result", "attempt", "batch_id", "reason", "updated")
-_MORE = ("token", "next_state", "unknown_since", "not_before", "created")
+_MORE = ("token", "next_state", "unknown_since", "lost", "not_before", "created", "mark", "acknowledged")
+_FLAGS = ("acknowledged",)
 _TIMES = ("updated", "unknown_since", "not_before", "created")
 
 
@@ -67,13 +69,16 @@ def list_jobs(
 
 
 def _line(row: sqlite3.Row, now: float) -> tuple[object, ...]:
-    result = row["result"] if row["state"] == State.FAILED else None  # DONE says it, and no other state has one
-    return row["run"], row["job"], row["state"], result, span(now - row["updated"]), row["reason"]
+    result = row["result"] if row["state"] == State.FAILED else row["mark"]  # DONE says it, no other state has one
+    doubt = "" if row["unknown_since"] is None else f"in doubt for {span(now - row['unknown_since'])}: "
+    seen = " (acknowledged)" if row["acknowledged"] else ""
+    return row["run"], row["job"], row["state"], result, span(now - row["updated"]), f"{doubt}{row['reason']}{seen}"
 
 
 def as_object(row: sqlite3.Row) -> dict[str, Any]:
     """Give a job as `caf jobs list --json` shows it; docs/reference.md promises these keys."""
-    return {name: iso(row[name]) if name in _TIMES else row[name] for name in (*_KEYS, *_MORE)}
+    values = {name: iso(row[name]) if name in _TIMES else row[name] for name in (*_KEYS, *_MORE)}
+    return values | {name: bool(row[name]) for name in _FLAGS}
 
 
 def show_job(run: Run, job: Job, as_json: Json = False, config: Config = None, state: StateDir = None) -> None:
@@ -87,17 +92,20 @@ def show_job(run: Run, job: Job, as_json: Json = False, config: Config = None, s
     with place.existing(f"job {job} of run {run}") as conn:
         row = find(conn, run, job)
         attempts = queries.attempts_of(conn, row["id"])
+        after = afterwards.of_job(conn, row["id"])
     folder = area_of(place, row, row["attempt"])
-    commands = [f"caf jobs {word} {run} {job}" for word in allowed_words(State(row["state"]))]
+    commands = words_for(row)
     if as_json:
-        more = {name: row[name] for name in ("priority", "tries", "looks", "configuration_id")}
-        acknowledged = {"acknowledged": bool(row["acknowledged"])}
+        names = ("priority", "tries", "looks", "configuration_id", "memory", "walltime", "marked")
+        more = {name: row[name] for name in names}
         area = {"area": None if folder is None else str(folder)}
         tried = {"attempts": [_attempt(attempt) for attempt in attempts]}
-        print_json({**as_object(row), **more, **acknowledged, **area, **tried, "commands": commands})
+        ran = {"afterwards": scripts.as_objects(after)}
+        print_json({**as_object(row), **more, **area, **tried, **ran, "commands": commands})
         return
     now = time.time()
     pairs = [(n, ago(row[n], now) if n in _TIMES and row[n] is not None else row[n]) for n in _KEYS + _MORE]
+    pairs += [(name, row[name]) for name in ("memory", "walltime", "marked") if row[name] is not None]
     print_pairs([*pairs, ("area", folder or "not known: the configuration cannot be read")])
     if attempts:
         print()
@@ -108,14 +116,24 @@ def show_job(run: Run, job: Job, as_json: Json = False, config: Config = None, s
             for one in attempts
         )
     print()
+    for line in (*(scripts.line(one, now) for one in after), *filter(None, map(_archived, attempts))):
+        say(harmless(line))
     say(f"Why it is where it is: {unbroken(f'caf jobs why {run} {job}')}")
     say(f"You can say: {', '.join(unbroken(command) for command in commands)}")
 
 
 def _attempt(row: sqlite3.Row) -> dict[str, Any]:
     given = dict(row)
-    del given["job_id"]
-    return given | {name: iso(given[name]) for name in ("asked", "started", "ended")}
+    for name in ("job_id", "archive_due", "archive_tries"):
+        del given[name]
+    return given | {name: iso(given[name]) for name in ("asked", "started", "ended", "archived")}
+
+
+def _archived(row: sqlite3.Row) -> str | None:
+    """Say where an attempt's area is kept, or why not yet."""
+    if row["archive_error"] is not None:
+        return f"Attempt {row['attempt']} could not be archived yet: {row['archive_error']}"
+    return None if row["archive"] is None else f"Attempt {row['attempt']} is archived in {row['archive']}"
 
 
 def area_of(place: Place, row: sqlite3.Row, attempt: int) -> Path | None:

@@ -13,6 +13,7 @@ from typing import Annotated, Any
 import typer
 
 from caf import paths
+from caf.cli.text import harmless
 from caf.domain.errors import NotFound, StoreError
 from caf.domain.jobs import State
 from caf.store.database import connect, explain
@@ -58,6 +59,14 @@ def _ranges(text: str) -> tuple[tuple[int, int], ...]:
 def as_text(text: str) -> str:
     """Take a word of the command line as text that a database can keep: its bytes need not be UTF-8."""
     return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+
+
+def because(reason: str) -> str:
+    """Give a reason as one harmless line; wrong usage if there is nothing in it."""
+    line = harmless(" ".join(reason.split()))
+    if not line:
+        raise typer.BadParameter("must not be empty: the next shift will read it", param_hint="--reason")
+    return line
 
 
 def _state_or_folder(text: str) -> State | Path:
@@ -133,6 +142,9 @@ SinceChange = Annotated[
     float | None, typer.Option("--since", metavar="7d", parser=_duration, help="Only what changed within that time.")
 ]
 Reason = Annotated[str | None, typer.Option("--reason", metavar="TEXT", parser=as_text, help="Why; it is kept.")]
+Why = Annotated[
+    str, typer.Option("--reason", metavar="TEXT", parser=as_text, show_default=False, help="Why; it is kept.")
+]
 By = Annotated[
     str | None, typer.Option("--by", metavar="WHO", parser=as_text, help="Default: who you are logged in as.")
 ]

@@ -1,10 +1,9 @@
-"""`caf jobs start`, `reject`, `reset`, `hold`, `kill`: what a person says of a job, or of many."""
+"""`caf jobs start`, `reject`, `hold`, `kill`, `ack`, and what `reset` shares with them: of one job, or of many."""
 
 import os
 import sqlite3
-import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -12,17 +11,16 @@ import typer
 
 from caf.cli.options import By, Config, JobName, Listener, Place, Reason, Runs, SinceChange, States, as_text
 from caf.cli.text import harmless
-from caf.domain.errors import Refused
-from caf.domain.jobs import State, Word, target_of
+from caf.domain.jobs import Answer, State, Word, target_of
 from caf.store.jobs import act
+from caf.store.remarks import acknowledge
 
-SHOWN = 10
 _HELP = {
     Word.START: ("Let a WAITING job run: a person has validated it.", "caf jobs start 490001 L1CaloCalibD3PD"),
     Word.REJECT: ("Say that a WAITING job is never to run.", "caf jobs reject 490001 L1CaloCalibD3PD --reason noise"),
-    Word.RESET: ("Run a job again from the beginning.", "caf jobs reset --state FAILED --runs 490001-490100 --yes"),
     Word.HOLD: ("Keep a job from running until somebody starts it.", "caf jobs hold 490001 LArL1CaloRampMaker"),
     Word.KILL: ("End a job for good.", "caf jobs kill 490001 LArL1CaloRampMaker --reason 'wrong release'"),
+    Answer.ACK: ("Say that a failure was seen: it asks for nobody until it fails again.", "caf jobs ack 490001 Fit"),
 }
 OptionalRun = Annotated[
     int | None, typer.Argument(metavar="[RUN", min=0, max=2**63 - 1, show_default=False, help="A run's number...")
@@ -43,20 +41,21 @@ def person(by: str | None) -> str:
     if by is not None:
         if not by.strip():
             raise typer.BadParameter("must not be empty", param_hint="--by")
-        return _one_line(by)
+        return one_line(by)
     if name := os.environ.get("SUDO_USER", "").strip():
-        return _one_line(name)
+        return one_line(name)
     try:
         return pwd.getpwuid(os.getuid()).pw_name
     except KeyError:
         return f"uid {os.getuid()}"
 
 
-def _one_line(text: str) -> str:
+def one_line(text: str) -> str:
+    """Give what somebody typed as one harmless line."""
     return harmless(" ".join(text.split()))
 
 
-def _command(word: Word) -> Callable[..., None]:
+def _command(word: Word | Answer, example: str | None = None) -> Callable[..., None]:
     def command(
         run: OptionalRun = None,
         job: OptionalJob = None,
@@ -71,85 +70,95 @@ def _command(word: Word) -> Callable[..., None]:
         config: Config = None,
     ) -> None:
         place, states = Place.and_states(config, state)
-        order = Order(word, person(by), _one_line(reason) if reason else None)
-        filtered = bool(states) or any(given is not None for given in (of_job, listener, runs, since))
-        if run is not None and job is not None and not filtered:
-            _one(place, order, run, job)
-        elif run is None and filtered:
-            earliest = None if since is None else time.time() - since
-            _many(place, order, yes, states=states, job=of_job, listener=listener, runs=runs or (), since=earliest)
-        else:
-            raise typer.BadParameter(
-                f"give either RUN and JOB, such as `caf jobs {word} 490001 LArL1CaloRampMaker`, or options that say "
-                "which jobs are meant: --state, --job, --listener, --runs, --since",
-                param_hint="RUN JOB",
-            )
+        order = Order(word, person(by), one_line(reason) if reason else None)
+        carry_out(place, order, Meant(run, job, states, of_job, listener, runs, since, yes))
 
-    meaning, example = _HELP[word]
-    command.__doc__ = f"{meaning}\n\nOne job by RUN and JOB; or many by options, with --yes.\n\nExample: {example}"
+    meaning, usual = _HELP[word]
+    one_or_many = "One job by RUN and JOB; or many by options, with --yes."
+    command.__doc__ = f"{meaning}\n\n{one_or_many}\n\nExample: {example or usual}"
     return command
 
 
-start, reject, reset, hold, kill = map(_command, (Word.START, Word.REJECT, Word.RESET, Word.HOLD, Word.KILL))
+@dataclass(frozen=True, slots=True)
+class Meant:
+    """Which jobs are meant: one by its run and name, or those that the options leave, and whether it is to be done."""
+
+    run: int | None
+    job: str | None
+    states: list[State]
+    of_job: str | None
+    listener: str | None
+    runs: Any | None
+    since: float | None
+    yes: bool
+
+
+def carry_out(place: Place, order: "Order", meant: Meant) -> None:
+    """Do what is ordered to the one job that is named, or to all that the options mean."""
+    options = (meant.of_job, meant.listener, meant.runs, meant.since)
+    filtered = bool(meant.states) or any(given is not None for given in options)
+    if meant.run is not None and meant.job is not None and not filtered:
+        _one(place, order, meant.run, meant.job)
+    elif meant.run is None and filtered:
+        earliest = None if meant.since is None else time.time() - meant.since
+        wanted = {"job": meant.of_job, "listener": meant.listener, "runs": meant.runs or (), "since": earliest}
+        _many(place, order, meant.yes, states=meant.states, **wanted)
+    else:
+        raise typer.BadParameter(
+            f"give either RUN and JOB, such as `caf jobs {order.word} 490001 LArL1CaloRampMaker`, or options that say "
+            "which jobs are meant: --state, --job, --listener, --runs, --since",
+            param_hint="RUN JOB",
+        )
+
+
+start, reject, hold, kill = map(_command, (Word.START, Word.REJECT, Word.HOLD, Word.KILL))
+ack = _command(Answer.ACK)
+ack_at_once = _command(Answer.ACK, "caf ack --state FAILED --since 7d --yes --reason 'known trouble'")
 
 
 @dataclass(frozen=True, slots=True)
 class Order:
     """What a person wants, and who it is."""
 
-    word: Word
+    word: Word | Answer
     who: str
     why: str | None
+    tags: Mapping[str, str] | None = None
+
+    def do(self, conn: sqlite3.Connection, run: int, job: str, seen: State | None = None) -> sqlite3.Row:
+        """Do it to one job."""
+        if isinstance(self.word, Answer):
+            return acknowledge(conn, run, job, time.time(), self.who, self.why, seen=seen)
+        return act(conn, run, job, self.word, time.time(), self.who, self.why, seen=seen, tags=self.tags)
+
+    def possible(self, state: State) -> bool:
+        """Tell whether it can be done in a state."""
+        return state is State.FAILED if isinstance(self.word, Answer) else target_of(state, self.word) is not None
 
 
 def _one(place: Place, order: Order, run: int, job: str) -> None:
     with place.existing(f"job {job} of run {run}") as conn:
-        row = act(conn, run, job, order.word, time.time(), order.who, order.why)
+        row = order.do(conn, run, job)
     print(_now(row))
 
 
 def _now(row: sqlite3.Row) -> str:
     """Say in one line what a job is now."""
     words = f"job {row['job']} of run {row['run']} is {row['state']}"
+    if row["acknowledged"]:
+        return f"{words}, and acknowledged: it asks for nobody until it fails again"
     if row["state"] == State.CANCELLING:
         return f"{words}: it becomes {row['next_state']} as soon as its end is proved"
     return f"{words}{', attempt ' + str(row['attempt']) if row['attempt'] > 1 else ''}"
 
 
 def _many(place: Place, order: Order, yes: bool, **wanted: Any) -> None:
-    """Do it to all jobs that the filter finds, each in its own transaction; or say what it would do."""
-    from caf.store.queries import JobFilter, jobs  # a change of one job does without it
+    """Do it to all jobs that the filter finds; or say what it would do."""
+    from caf.cli.bulk import many  # a change of one job does without it
+    from caf.store.bulk import Meant
+    from caf.store.queries import JobFilter
 
-    with place.database() as conn:
-        rows = [row for page in jobs(conn, JobFilter(**wanted)) for row in page] if conn is not None else []
-        if not yes:
-            _preview(order.word, rows)
-            raise typer.Exit(1)
-        refused = []
-        for row in rows:
-            assert conn is not None
-            try:
-                now, seen = time.time(), State(row["state"])
-                print(_now(act(conn, row["run"], row["job"], order.word, now, order.who, order.why, seen=seen)))
-            except Refused as error:
-                refused.append(error)
-    for refusal in refused:
-        print(f"caf: {harmless(refusal)}", file=sys.stderr)
-    print(f"{order.word}: {len(rows) - len(refused)} done, {len(refused)} refused")
-    if refused:
-        raise typer.Exit(1)
+    def do(conn: sqlite3.Connection, one: Meant) -> sqlite3.Row:
+        return order.do(conn, one.run, one.job, one.state)
 
-
-def _preview(word: Word, rows: list[sqlite3.Row]) -> None:
-    """Say what would be done, and what would not."""
-    possible = [row for row in rows if target_of(State(row["state"]), word) is not None]
-    jobs = "1 job" if len(possible) == 1 else f"{len(possible)} jobs"
-    print(f"would {word} {jobs}" + (":" if possible else "; nothing to do"))
-    for row in possible[:SHOWN]:
-        print(f"  {row['run']} {row['job']} ({row['state']})")
-    if len(possible) > SHOWN:
-        print(f"  ... and {len(possible) - SHOWN} more")
-    if others := len(rows) - len(possible):
-        print(f"{others} more would be refused, for in their state {word} is not possible")
-    if possible:
-        print("To do it, type the same with --yes")
+    many(place, order.word, JobFilter(**wanted), do, yes=yes, possible=order.possible, line=_now)

@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from caf.cli.decide import because
 from caf.cli.inforce import kept_last
-from caf.cli.options import By, Config, Json, Place, Reason, Runs, StateDir
+from caf.cli.options import By, Config, Json, Place, Reason, Runs, StateDir, because
 from caf.cli.orders import person
 from caf.cli.text import counted, print_json, say, warn
 from caf.domain.discovery import Rules

@@ -2,11 +2,18 @@
 
 import os
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from caf.domain.discovery import Moments, Rules, Seen, reconsider
+from caf.domain.errors import NotFound, SourceError
+from caf.domain.matching import Verdict
+from caf.domain.runs import SECOND, Record, iso_time
+from caf.store import queries
 
 if TYPE_CHECKING:
     from caf.config import Configuration
@@ -43,6 +50,36 @@ def sourced(configuration: "Configuration", state: Path, first_run: int) -> Iter
             found = read_settled(files, source.database, first_run, asked, str(into), source.busy_timeout)
             looked_at = found["marks"]
         yield Sourced(into, found, min(int(mark[4]) for mark in looked_at))
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A run that caf has not seen yet, as the file would judge it if it came `now`; times in ns."""
+
+    seen: Seen
+    record: Record
+    verdict: Verdict
+    written: int
+    now: int
+
+
+def judged(configuration: "Configuration", state: Path, run: int, unknown: str) -> Judged:
+    """Read the run database, and judge one run of it by the file; NotFound, with `unknown` first, if it has none."""
+    if run < configuration.source.first_run:
+        raise NotFound(f"{unknown}; [source] first_run = {configuration.source.first_run} leaves it out")
+    now = time.time_ns()
+    try:
+        with sourced(configuration, state, run) as read:
+            seen, written = queries.seen_in(read.snapshot, run), read.written
+    except SourceError as error:
+        raise NotFound(f"{unknown}, and the run database cannot be asked: {error}") from None
+    if seen is None:
+        when = f"{iso_time(written)[:16].replace('T', ' ')} UTC"
+        raise NotFound(f"{unknown}; the run database, last written {when}, does not have it either")
+    listeners, corrections = configuration.listeners_in_force(), configuration.corrections_in_force()
+    rules = Rules(0, listeners, corrections, int(configuration.caf.settle * SECOND))
+    record, verdict = reconsider(seen, rules, Moments(now, written, now, None))
+    return Judged(seen, record, verdict, written, now)
 
 
 def scratch(folder: Path) -> str | None:

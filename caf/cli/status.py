@@ -3,17 +3,17 @@
 import os
 import sqlite3
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from caf.cli.attention import Need, needs
+from caf.attention import Need, needs, paused_text
 from caf.cli.options import Config, Json, Place, StateDir
 from caf.cli.text import Table, ago, harmless, iso, print_json, unbroken, wrapped
 from caf.domain.errors import CafError
-from caf.store import duties, queries
+from caf.store import duties, pauses, queries
 
 OK, WARNING, CRITICAL = 0, 1, 2
 
@@ -53,11 +53,12 @@ def status(
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """What there is to show: `facts` as in JSON, the duties' rows, what needs a person."""
+    """What there is to show: `facts` as in JSON, the duties' rows, what needs a person, a line for each pause."""
 
     facts: dict[str, Any]
     duties: list[dict[str, Any]]
     needed: list[Need]
+    paused: list[str] = field(default_factory=list)
 
 
 def _standing(place: Place, now: float) -> Standing:
@@ -74,6 +75,7 @@ def _standing(place: Place, now: float) -> Standing:
         "duties": [],
         "runs": {},
         "jobs": {},
+        "pauses": [],
     }
     with place.database() as conn:
         if conn is None:
@@ -82,7 +84,15 @@ def _standing(place: Place, now: float) -> Standing:
         rows = duties.all_duties(conn)
         facts["duties"] = [_duty(row) for row in rows]
         facts["runs"], facts["jobs"] = queries.run_counts(conn), queries.job_counts(conn)
-        return Standing(facts, rows, needs(conn, now, who, disk["free"] if disk is not None else None))
+        paused = pauses.pauses(conn)
+        facts["pauses"] = [_pause(conn, one) for one in paused]
+        lines = [f"{paused_text(conn, one, now)}: {unbroken(one.way_out)}" for one in paused]
+        return Standing(facts, rows, needs(conn, now, who, disk["free"] if disk is not None else None), lines)
+
+
+def _pause(conn: sqlite3.Connection, one: pauses.Pause) -> dict[str, Any]:
+    held_up = pauses.held_up(conn, one.job)
+    return {"job": one.job, "since": iso(one.since), "who": one.who, "reason": one.reason, "held_up": held_up}
 
 
 def _disk(folder: Path) -> dict[str, int] | None:
@@ -111,6 +121,8 @@ def _print(found: Standing, now: float) -> None:
     for what in ("runs", "jobs"):
         counts = ", ".join(f"{count} {name}" for name, count in facts[what].items())
         print(f"{what}:       {counts or 'none yet'}")
+    for line in found.paused:
+        print(wrapped(line, first="PAUSED:     ", rest=" " * 12))
     if found.duties:
         print()
         table = Table(("DUTY", "SUCCEEDED", "FAILED", "NEXT ROUND", "LAST RESULT"), soft=("LAST RESULT",))

@@ -4,20 +4,19 @@ import sys
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from caf.domain.runs import SECOND, iso_time
+from caf.wording import NO_BREAK as NO_BREAK
+from caf.wording import ago as ago
+from caf.wording import counted as counted
+from caf.wording import filled
+from caf.wording import harmless as harmless
+from caf.wording import iso as iso
+from caf.wording import span as span
+from caf.wording import unbroken as unbroken
 
 WIDTH = 80  # of a terminal that does not say, and of sentences that go elsewhere
 _LONGEST_LINE = 100  # a longer one is hard to read
-NO_BREAK = "\xa0"
 _LEAST = 8  # a column is not cut to less
 _READABLE = 40  # a sentence that is cut to less says little: better to leave another column out
-_STEPS = ((86_400.0 * 365, "y"), (86_400.0, "d"), (3600.0, "h"), (60.0, "min"), (1.0, "s"))
-
-
-def harmless(text: object) -> str:
-    """Replace what a terminal would act on, or what would hide text: control, format and unassigned characters."""
-    given = str(text)
-    return given if given.isprintable() else "".join(c if c.isprintable() else "\ufffd" for c in given)
 
 
 def width(text: str) -> int:
@@ -37,33 +36,6 @@ def columns() -> int | None:
     import shutil
 
     return shutil.get_terminal_size((WIDTH, 24)).columns
-
-
-def counted(count: int, noun: str) -> str:
-    """Give a number with its noun: 1 job, 2 jobs."""
-    return f"{count} {noun}{'' if count == 1 else 's'}"
-
-
-def span(seconds: float) -> str:
-    """Give a time span in its largest unit: 3 min, 2 h."""
-    for size, unit in _STEPS:
-        if seconds >= size:
-            return f"{int(seconds // size)} {unit}"
-    return "0 s"
-
-
-def ago(moment: float | None, now: float) -> str:
-    """Give a moment (s since 1970) as people say it."""
-    if moment is None:
-        return "never"
-    if abs(now - moment) < 1:
-        return "now"
-    return f"{span(now - moment)} ago" if moment < now else f"in {span(moment - now)}"
-
-
-def iso(moment: float | None) -> str | None:
-    """Give a moment of caf's own doings (s since 1970) for JSON."""
-    return None if moment is None else iso_time(int(moment * SECOND))
 
 
 def shown(value: object) -> str:
@@ -163,18 +135,7 @@ def _cut(text: str, size: int) -> str:
 
 def wrapped(text: str, first: str, rest: str) -> str:
     """Break a long line at blanks; no word is broken, for somebody may want to copy it."""
-    import textwrap
-
-    room = min(columns() or WIDTH, _LONGEST_LINE)
-    lines = textwrap.fill(
-        text, room, initial_indent=first, subsequent_indent=rest, break_long_words=False, break_on_hyphens=False
-    )
-    return lines.replace(NO_BREAK, " ")
-
-
-def unbroken(command: str) -> str:
-    """Quote a command so that `wrapped` leaves it on one line."""
-    return f"`{command.replace(' ', NO_BREAK)}`"
+    return filled(text, first, rest, min(columns() or WIDTH, _LONGEST_LINE))
 
 
 def say(text: str) -> None:

@@ -5,14 +5,14 @@ It is caf.storage's own code that makes them, so what is found here is what woul
 
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from caf.domain.errors import CafError
 from caf.domain.runs import Kind
 from caf.storage.area import prepare
-from caf.storage.templates import TAG
+from caf.storage.templates import names_in
 
 if TYPE_CHECKING:
     from caf.config import Configuration, JobTable
@@ -23,10 +23,19 @@ MADE_UP: dict[Kind, Any] = {Kind.INTEGER: 1, Kind.FLAG: True, Kind.TIME: 1_700_0
 
 def faults(configuration: "Configuration", job: str, folder: str | None) -> list[str]:
     """Give in a line each what keeps this job's area from being made in a folder; empty if nothing does."""
-    table = configuration.jobs[job]
     with tempfile.TemporaryDirectory(prefix=".caf-check-", dir=folder) as work:
         try:
-            prepare(_request(configuration, job, table, work))
+            prepare(
+                request(
+                    configuration,
+                    job,
+                    work=work,
+                    run=RUN,
+                    attributes=_attributes(configuration.kinds(), columns_named(configuration)),
+                    inputs=[{"path": f"/raw/{RUN:08d}/data24_calib.{RUN:08d}.RAW._0001.data", "size": 1}],
+                    listener=configuration.jobs[job].listeners[0],
+                )
+            )
         except CafError as error:
             return str(error).replace(f"{work}/", "").split("\n")
     return []
@@ -44,10 +53,15 @@ def columns_named(configuration: "Configuration") -> list[str]:
     if configuration.source.kind != "table":
         return []
     known = {_tag(name) for name in configuration.kinds()} | {"RUN_NUMBER", "RUN_NUMBER_PADDED", "RUN_NUMBER_PADDED_8"}
-    texts = _texts(configuration.caf.templates, (name for job in configuration.jobs.values() for name in job.templates))
-    named = {match[1] for text in texts for match in TAG.finditer(text)}
+    every = (name for job in configuration.jobs.values() for name in job.templates)
+    named = tags_in(configuration.caf.templates, every)
     own = {tag for job in configuration.jobs.values() for tag in job.tags}
     return sorted(tag for tag in named - known - own if tag.startswith("RUN_"))
+
+
+def tags_in(folder: Path, names: Iterable[str]) -> set[str]:
+    """Give the tags of templates, as far as these can be read."""
+    return {tag for text in _texts(folder, names) for tag in names_in(text)}
 
 
 def _tag(attribute: str) -> str:
@@ -68,22 +82,35 @@ def _attributes(kinds: Mapping[str, Kind], columns: Iterable[str]) -> dict[str, 
     return {**made_up, **{tag.removeprefix("RUN_").lower(): "text" for tag in columns}, "run": RUN}
 
 
-def _request(configuration: "Configuration", job: str, table: "JobTable", work: str) -> dict[str, Any]:
-    raw = f"/raw/{RUN:08d}/data24_calib.{RUN:08d}.RAW._0001.data"
+def request(
+    configuration: "Configuration",
+    job: str,
+    *,
+    work: str,
+    run: int,
+    attributes: Mapping[str, Any],
+    inputs: Sequence[Mapping[str, Any]],
+    listener: str,
+    attempt: int = 1,
+    **more: Any,
+) -> dict[str, Any]:
+    """Describe an area as `caf.storage.area.prepare` wants it; `more` replaces or adds to what is the same for all."""
+    table = configuration.jobs[job]
     return {
         "work": work,
         "templates": str(configuration.caf.templates),
-        "run": RUN,
+        "run": run,
         "job": job,
-        "attempt": 1,
-        "database_id": "check",
-        "job_id": 1,
+        "attempt": attempt,
+        "database_id": "none",
+        "job_id": 0,
         "files": list(table.templates),
         "command": list(table.command),
-        "listener": table.listeners[0],
-        "attributes": _attributes(configuration.kinds(), columns_named(configuration)),
+        "listener": listener,
+        "attributes": dict(attributes),
         "tags": dict(table.tags),
-        "inputs": [{"path": raw, "size": 1}],
-        "log": table.log.format(run=RUN, job=job),
+        "inputs": [dict(one) for one in inputs],
+        "log": table.log.format(run=run, job=job),
         "facts": {},
+        **more,
     }

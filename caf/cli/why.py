@@ -1,17 +1,16 @@
 """`caf jobs why`: in one or two lines what a job waits for, or why it ended as it did, and the command to type."""
 
-import os
 import sqlite3
 import time
 from dataclasses import dataclass
 
-from caf import paths
 from caf.cli.jobs import area_of
 from caf.cli.options import Config, Job, Json, Place, Run, StateDir
+from caf.cli.scripts import of_note
 from caf.cli.text import ago, harmless, print_json, say, span, unbroken
-from caf.domain.errors import ConfigError
-from caf.domain.jobs import FINAL, Result, State
-from caf.store import duties, queries
+from caf.cli.waiting import Waiting, paused, slot, waiting
+from caf.domain.jobs import FINAL, FOLLOWED, Result, State
+from caf.store import afterwards, duties, queries
 from caf.store.jobs import find
 
 
@@ -21,8 +20,7 @@ class Around:
 
     now: float
     supervised: bool
-    in_use: int
-    slots: int | None
+    waiting: Waiting
     next_round: float | None
     attempt: sqlite3.Row | None
     log: str
@@ -35,34 +33,28 @@ def why(run: Run, job: Job, as_json: Json = False, config: Config = None, state:
 
     Example: caf jobs why 490001 LArL1CaloRampMaker
     """
-    place = Place.of(config, state)
+    place, now = Place.of(config, state), time.time()
     with place.existing(f"job {job} of run {run}") as conn:
         row = find(conn, run, job)
         attempts = queries.attempts_of(conn, row["id"])
+        after = afterwards.of_job(conn, row["id"])
         rounds = {duty["name"]: duty["next"] for duty in duties.all_duties(conn)}
-        in_use = queries.in_slots(conn)
+        stand = waiting(conn, place, row, now)
     current = attempts[-1] if attempts and attempts[-1]["attempt"] == row["attempt"] else None
     folder = area_of(place, row, row["attempt"])
     log = f"files: {folder}" if folder is not None else "its configuration cannot be read"
-    around = Around(
-        time.time(), place.supervisor() is not None, in_use, _slots(place), rounds.get("organise"), current, log
-    )
+    around = Around(now, place.supervisor() is not None, stand, rounds.get("organise"), current, log)
     text, commands = because(row, around)
+    text += of_note(after, row["attempt"])
     if not around.supervised and State(row["state"]) not in FINAL | {State.WAITING}:
         text, commands = f"{text}; the supervisor does not run", ["caf run", *commands]
     if as_json:
-        print_json({"run": run, "job": job, "state": row["state"], "why": text, "commands": commands})
+        facts = {"run": run, "job": job, "state": row["state"], "why": text, **stand.facts()}
+        print_json({**facts, "commands": commands})
         return
     say(f"{row['state']}: {harmless(text)}")
     if commands:
         say(" or ".join(unbroken(command) for command in commands))
-
-
-def _slots(place: Place) -> int | None:
-    try:
-        return paths.slots(place.config) or os.cpu_count() or 1
-    except ConfigError:
-        return None
 
 
 def because(row: sqlite3.Row, around: Around) -> tuple[str, list[str]]:
@@ -71,26 +63,32 @@ def because(row: sqlite3.Row, around: Around) -> tuple[str, list[str]]:
     state = State(row["state"])
     reason = row["reason"]
     since = ago(row["updated"], around.now)
+    pause = around.waiting.pause
+    resume = [] if pause is None else [pause.way_out]
     match state:
         case State.WAITING:
-            text = f"for a person for {span(around.now - row['updated'])}: {reason}"
+            text = f"for a person for {span(around.now - row['since'])}: {reason}"
             return text, [f"caf jobs start {which}", f"caf jobs reject {which}"]
         case State.NEW | State.STAGING:
-            return f"{_early(row, around)}: {reason}", [f"caf jobs hold {which}"]
+            then = f"; then it waits: {paused(pause, around.now)}" if pause is not None else ""
+            more = "".join(f"; {one}" for one in _requests(row))
+            return f"{_early(row, around)}: {reason}{more}{then}", [*resume, f"caf jobs hold {which}"]
         case State.PREPARED:
-            return _slot(row, around), [f"caf jobs hold {which}"]
+            text = slot(row, around.waiting, around.now, _round(around))
+            text += "".join(f"; {one}" for one in _requests(row))
+            return text, [*resume, f"caf jobs hold {which}"]
         case State.SUBMITTING | State.PENDING | State.RUNNING | State.FINISHED:
-            return _outside(row, around), [
-                f"caf jobs log {which}" if state is not State.SUBMITTING else f"caf jobs show {which}"
-            ]
+            look = f"caf jobs log {which}" if state is not State.SUBMITTING else f"caf jobs show {which}"
+            return _outside(row, around) + _twins(row), [*_keep(row), *_answers(row), look]
         case State.CANCELLING:
             there = f" (batch id {row['batch_id']})" if row["batch_id"] else ""
             text = f"becomes {row['next_state']} when the end of attempt {row['attempt']}{there} is proved; {reason}"
-            return text + _unknown(row, around), [f"caf jobs show {which}"]
+            return text + _unknown(row, around) + _twins(row), [*_answers(row), f"caf jobs show {which}"]
         case State.FAILED:
             return _failed(row, around, f"{row['result']}, {since}: {reason}")
         case State.DONE:
-            return f"good, {since}; {around.log}", []
+            marked = "" if row["mark"] is None else f"; marked {row['mark']} by {row['marked']}"
+            return f"{reason}, {since}{marked}; {around.log}", []
         case _:
             return f"{since}: {reason}", [f"caf jobs reset {which}"]
 
@@ -98,16 +96,18 @@ def because(row: sqlite3.Row, around: Around) -> tuple[str, list[str]]:
 def _failed(row: sqlite3.Row, around: Around, text: str) -> tuple[str, list[str]]:
     """Say where to look: one that was never prepared has neither area nor log, one that was refused has no log."""
     which = f"{row['run']} {row['job']}"
-    reset = f"caf jobs reset {which}"
+    reset, seen = f"caf jobs reset {which}", [f"caf jobs ack {which}"]
+    if row["acknowledged"]:
+        text, seen = f"{text}; acknowledged: it asks for nobody until it fails again", []
     match Result(row["result"]):
         case Result.PREPARATION:
-            return text, ["caf check", reset]
+            return text, ["caf check", reset, *seen]
         case Result.STAGING:
-            return text, [reset]
+            return text, [reset, *seen]
         case Result.REFUSED:
-            return f"{text}; {around.log}", [f"caf jobs history {which}", reset]
+            return f"{text}; {around.log}", [f"caf jobs history {which}", reset, *seen]
         case _:
-            return f"{text}; {around.log}", [f"caf jobs log {which}", reset]
+            return f"{text}; {around.log}", [f"caf jobs log {which}", reset, *seen]
 
 
 def _early(row: sqlite3.Row, around: Around) -> str:
@@ -126,16 +126,6 @@ def _round(around: Around) -> str:
     return "in the next round" + (f", {ago(due, around.now)}" if due is not None and due > around.now else "")
 
 
-def _slot(row: sqlite3.Row, around: Around) -> str:
-    due = row["not_before"]
-    if due is not None and due > around.now:
-        return f"is submitted {ago(due, around.now)}: {row['reason']}"
-    total = "?" if around.slots is None else around.slots
-    if around.slots is not None and around.in_use >= around.slots:
-        return f"waits for a slot: {around.in_use} of {total} are in use"
-    return f"is submitted {_round(around)}: {around.in_use} of {total} slots are in use"
-
-
 def _outside(row: sqlite3.Row, around: Around) -> str:
     """Say what is known of an attempt that the batch system has, or may have."""
     meaning = {
@@ -144,9 +134,16 @@ def _outside(row: sqlite3.Row, around: Around) -> str:
         State.RUNNING: "its payload runs",
         State.FINISHED: "its payload is over, and is being checked",
     }[State(row["state"])]
-    parts = [f"{meaning} (for {span(around.now - row['updated'])})"]
+    parts = [f"{meaning} (for {span(around.now - row['since'])})"]
     if row["batch_id"]:
         parts.append(f"batch id {row['batch_id']}")
+    checking = row["state"] == State.FINISHED and row["not_before"] is None
+    if (checking or row["state"] == State.PENDING) and row["unknown_since"] is None:  # it says more than the state does
+        parts.append(row["reason"])
+    parts += _requests(row)
+    due = row["not_before"] if row["state"] == State.FINISHED and row["unknown_since"] is None else None
+    if due is not None and due > around.now:
+        parts.append(f"again {ago(due, around.now)}: {row['reason']}")
     attempt = around.attempt
     if attempt is not None and attempt["node"]:
         parts.append(f"on {attempt['node']}")
@@ -155,9 +152,46 @@ def _outside(row: sqlite3.Row, around: Around) -> str:
     return "; ".join(parts) + _unknown(row, around)
 
 
+def _requests(row: sqlite3.Row) -> list[str]:
+    """Say what it asks for, where that has grown."""
+    more = [] if row["memory"] is None else [f"{row['memory'] / 1e9:.3g} GB of memory"]
+    more += [] if row["walltime"] is None else [f"a walltime of {row['walltime'] / 3600:.3g} h"]
+    return [f"it asks for {' and '.join(more)}, since it had too little"] if more else []
+
+
 def _unknown(row: sqlite3.Row, around: Around) -> str:
     since = row["unknown_since"]
     if since is None:
         return ""
-    doubt = f"; in doubt for {span(around.now - since)}: {row['reason']}"
-    return f"{doubt}; that proves nothing: caf keeps asking"
+    why = "" if row["state"] == State.CANCELLING else f": {row['reason']}"  # that has been told
+    doubt = f"; in doubt for {span(around.now - since)}{why}"
+    if row["lost"] is not None:
+        return f"{doubt}; {row['lost']} (lost): acted on {_round(around)}"
+    answers = "; if it is there, adopt it; if you know it gone, lost" if _answers(row) else ""
+    return f"{doubt}; that proves nothing: caf keeps asking{answers}"
+
+
+def _twins(row: sqlite3.Row) -> str:
+    """Say that the batch system has further jobs with its token."""
+    if row["twins"] is None:
+        return ""
+    text = f"; the batch system has it as {row['twins']} too, and only one of them can start the payload"
+    if row["state"] == State.CANCELLING:
+        return f"{text}: all are asked to end"
+    return f"{text}: adopted as {row['adopted']}, others end" if row["adopted"] else f"{text}: adopt one, others end"
+
+
+def _keep(row: sqlite3.Row) -> list[str]:
+    """Give the commands that leave one batch job, or none, where there are several."""
+    if row["twins"] is None or row["adopted"] is not None:
+        return []
+    which = f"{row['run']} {row['job']}"
+    return [f"caf jobs adopt {which} {row['batch_id']}", f"caf jobs kill {which}"]
+
+
+def _answers(row: sqlite3.Row) -> list[str]:
+    """Give the answers to a doubt, as long as nobody has given one."""
+    if row["unknown_since"] is None or row["lost"] is not None or row["state"] not in FOLLOWED:
+        return []
+    which = f"{row['run']} {row['job']}"
+    return [f"caf jobs adopt {which}", f"caf jobs lost {which} --reason TEXT"]

@@ -47,6 +47,7 @@ _TAG = re.compile(r"[A-Z][A-Z0-9_]*", re.ASCII)
 _BRACES = re.compile(r"\{([^{}]*)\}")
 _RUN_FIELD = re.compile(r"run(?::0?[0-9]{0,2}d?)?", re.ASCII)
 _REMOTE = re.compile(r"[a-z][a-z0-9+.-]*://")
+_XROOTD = re.compile(r"x?roots?://[^/?#]+//[^/]")
 
 
 def _line(text: str) -> str:
@@ -136,17 +137,22 @@ def _place(given: object, info: ValidationInfo) -> Path:
 
 def _absolute_glob(text: str, info: ValidationInfo) -> str:
     """Relative to the file, whose own folder is taken literally whatever its name contains."""
-    if text.startswith("~"):
-        raise ValueError("must not begin with ~: write the whole path")
-    if text.startswith("/") or _REMOTE.match(text):
+    if _is_whole(text):
         return text
     return f"{glob.escape(str(surroundings(info).folder))}/{text}"
 
 
-def _absolute(text: str, info: ValidationInfo) -> str:
+def _is_whole(text: str) -> bool:
+    """Tell whether a place is named from its root, on a file system or with XRootD; ValueError if that cannot be."""
     if text.startswith("~"):
         raise ValueError("must not begin with ~: write the whole path")
-    if text.startswith("/") or _REMOTE.match(text):
+    if _REMOTE.match(text) and not _XROOTD.match(text):
+        raise ValueError("is an address of no kind that caf understands: write root://host//path, or a path")
+    return text.startswith("/") or _REMOTE.match(text) is not None
+
+
+def _absolute(text: str, info: ValidationInfo) -> str:
+    if _is_whole(text):
         return text
     return f"{surroundings(info).folder}/{text}"
 
@@ -185,6 +191,8 @@ Duration = Annotated[float, BeforeValidator(read_duration)]
 Interval = Annotated[float, BeforeValidator(read_duration), AfterValidator(_positive)]
 Size = Annotated[int, BeforeValidator(read_size)]
 Command = Annotated[tuple[Argument, ...], AfterValidator(_command)]
+JobArgument = Annotated[Argument, AfterValidator(_job_braces)]
+JobCommand = Annotated[tuple[JobArgument, ...], AfterValidator(_command)]
 NotEmpty = AfterValidator(_not_empty)
 Once = AfterValidator(_once)
 Flag = StrictBool

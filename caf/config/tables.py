@@ -1,5 +1,6 @@
 """The tables of listeners.toml but for listeners and jobs: caf itself, its duties, and the world around it."""
 
+import re
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -107,11 +108,12 @@ SOURCES: dict[str, type[CoolSource] | type[TableSource]] = {"cool": CoolSource, 
 
 
 class BatchTable(Table):
-    """[batch]: where jobs run. `slots` None: as many as the machine has cores."""
+    """[batch]: where jobs run. `slots` None: as many as the machine has cores. `client_timeout` (s): for one call."""
 
     kind: Literal["local", "slurm", "htcondor", "lsf"] = "local"
     slots: Whole | None = Field(default=None, ge=1)
     group_slots: Whole | None = Field(default=None, ge=1)
+    client_timeout: Interval = 60 * SECOND
 
 
 class QuotaTable(Table):
@@ -140,15 +142,34 @@ class QuotaTable(Table):
         return low
 
 
+_SERVER = re.compile(r"smtps?://(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::([0-9]{1,5}))?/?", re.ASCII)
+_ADDRESS = re.compile(
+    r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[A-Za-z0-9](?:[A-Za-z0-9.-]{0,252}[A-Za-z0-9])?", re.ASCII
+)
+_CLOCK = re.compile(r"([01][0-9]|2[0-3]):[0-5][0-9]", re.ASCII)
+
+
 def _server(given: object) -> object:
-    if isinstance(given, str) and not given.startswith(("smtp://", "smtps://")):
+    found = _SERVER.fullmatch(given) if isinstance(given, str) else None
+    if isinstance(given, str) and (found is None or int(found[1] or 1) not in range(1, 65536)):
         raise ValueError('must be the address of a mail server, such as "smtp://localhost:25"')
     return given
 
 
+def is_address(text: str) -> bool:
+    """Tell whether a text is one mail address, without a name, that any mail server can be told as it is."""
+    return _ADDRESS.fullmatch(text) is not None
+
+
 def _address(given: object) -> object:
-    if isinstance(given, str) and "@" not in given:
+    if isinstance(given, str) and not is_address(given):
         raise ValueError("must be a mail address, such as l1calo-calib@example.org")
+    return given
+
+
+def _clock(given: object) -> object:
+    if isinstance(given, str) and not _CLOCK.fullmatch(given):
+        raise ValueError('must be an hour and a minute of the day, such as "07:00"')
     return given
 
 
@@ -156,10 +177,16 @@ Address = Annotated[Line, BeforeValidator(_address)]
 
 
 class MailTable(Table):
-    """[mail]: who is written to when a person is needed."""
+    """[mail]: who is written to when a person is needed. `summary` is on the clock of the supervisor's machine.
+
+    `sender` None: caf@ and the machine's full name. `every` (s) is the least time between two digests.
+    """
 
     server: Annotated[Line, BeforeValidator(_server)] = "smtp://localhost:25"
     to: Annotated[tuple[Address, ...], NotEmpty, Once]
+    sender: Address | None = Field(default=None, alias="from")
+    every: Interval = 15 * MINUTE
+    summary: Annotated[Line, BeforeValidator(_clock)] = "07:00"
 
 
 class ReportTable(Table):

@@ -7,19 +7,13 @@ from pydantic import BaseModel
 from caf.config.lines import Key
 from caf.config.work import JobTable, ListenerTable
 
-OPTIONAL_TABLES = ("quota", "mail", "report", "credentials")
+OPTIONAL_TABLES = ("quota", "report", "credentials")
 JOB_KEYS = {
-    "scratch": "scratch",
-    "copy_back": "copy",
-    "after": "after",
-    "archive": "archive",
-    "archive_exclude": "archive_exclude",
     "removable": "removable",
     "show": "show",
-    "mail": "mail",
 }
 """Fields of a job and the keys that they are read from."""
-OTHER_KEYS = {"caf": ("backup", "log", "unknown_after"), "duties": ("clean", "report")}
+OTHER_KEYS = {"caf": ("backup", "log"), "duties": ("clean", "report")}
 
 
 def unheeded(
@@ -30,10 +24,6 @@ def unheeded(
     for table, names in OTHER_KEYS.items():
         # A file may well write a default down, as the shipped one does: that asks for nothing.
         keys += [(table, name) for name in names if _changed(tables.get(table), name)]
-    if getattr(tables["batch"], "kind", "local") != "local":
-        keys.append(("batch", "kind"))
-    if getattr(tables["batch"], "group_slots", None) is not None:
-        keys.append(("batch", "group_slots"))
     keys += [("listeners", name, "expect_every") for name, table in listeners.items() if table.expect_every is not None]
     for name, job in jobs.items():
         keys += [
@@ -41,8 +31,8 @@ def unheeded(
             for field, key in JOB_KEYS.items()
             if field in job.model_fields_set and _asks(job, field)
         ]
-        if job.success.check:
-            keys.append(("jobs", name, "success", "check"))
+        if job.mail and tables.get("mail") is None:  # without [mail] nobody is written to
+            keys.append(("jobs", name, "mail"))
     return keys
 
 
@@ -51,6 +41,5 @@ def _changed(table: BaseModel | None, name: str) -> bool:
 
 
 def _asks(job: JobTable, field: str) -> bool:
-    """Tell whether a key asks for something: `scratch = false` and an empty list do not."""
-    value = getattr(job, field)
-    return bool(value.done or value.failed) if field == "after" else bool(value)
+    """Tell whether a key asks for something: `removable = false` and an empty list do not."""
+    return bool(getattr(job, field))

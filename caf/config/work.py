@@ -2,9 +2,10 @@
 
 from typing import Annotated
 
-from pydantic import Field, PlainValidator
+from pydantic import Field, PlainValidator, ValidationInfo, field_validator
 
 from caf.config.conditions import read_match
+from caf.config.copies import Copies
 from caf.config.fields import (
     Archive,
     Argument,
@@ -14,6 +15,7 @@ from caf.config.fields import (
     Inside,
     InsidePattern,
     Interval,
+    JobCommand,
     KnownListener,
     Line,
     NotEmpty,
@@ -52,13 +54,21 @@ class SuccessTable(Table):
     log_lacks: tuple[Line, ...] = ()
     outputs: tuple[InsidePattern, ...] = ()
     check: tuple[Argument, ...] = ()
+    check_timeout: Interval = 10 * MINUTE
+
+    @field_validator("check")
+    @classmethod
+    def _program(cls, check: tuple[str, ...]) -> tuple[str, ...]:
+        if check and not check[0].strip():
+            raise ValueError('must begin with a program, such as ["config/check.sh"]')
+        return check
 
 
 class AfterTable(Table):
-    """Light commands on the supervisor's host once a job is judged."""
+    """Light commands on the supervisor's host once a job is judged. Arguments may hold {run}, {run:08d} and {job}."""
 
-    done: tuple[Command, ...] = ()
-    failed: tuple[Command, ...] = ()
+    done: tuple[JobCommand, ...] = ()
+    failed: tuple[JobCommand, ...] = ()
 
 
 class JobTable(Table):
@@ -72,16 +82,20 @@ class JobTable(Table):
     needs_validation: Flag = Field(default=False, alias="validate")
     raw: tuple[RunGlob, ...] | None = None
     files_wait: Duration = 14 * DAY
+    files_quiet: Duration = 5 * MINUTE
+    staging_wait: Duration = 2 * DAY
     templates: Annotated[tuple[Inside, ...], Once] = ()
     command: Command
     tags: dict[Tag, Argument] = Field(default_factory=dict)
     scratch: Flag = False
-    copy_back: dict[InsidePattern, InsidePattern] = Field(default_factory=dict, alias="copy")
+    copy_back: Copies = Field(default_factory=dict, alias="copy")
     queue: Line | None = None
     group: Line | None = None
     cpus: Whole = Field(default=1, ge=1)
     memory: Size | None = None
+    memory_limit: Size | None = None
     walltime: Interval | None = None
+    walltime_limit: Interval | None = None
     options: tuple[Line, ...] = ()
     priority: Whole = 0
     attempts: Whole = Field(default=3, ge=1)
@@ -89,8 +103,17 @@ class JobTable(Table):
     log: InsidePattern = "log/stdout"
     success: SuccessTable = SuccessTable()
     after: AfterTable = AfterTable()
+    after_timeout: Interval = 10 * MINUTE
     archive: Archive | None = None
     archive_exclude: tuple[Line, ...] = ()
     removable: Flag = False
     show: tuple[InsidePattern, ...] = ()
     mail: tuple[Address, ...] = ()
+
+    @field_validator("memory_limit", "walltime_limit")
+    @classmethod
+    def _has_room_to_grow(cls, limit: float | None, info: ValidationInfo) -> float | None:
+        asked = str(info.field_name).removesuffix("_limit")
+        if limit is not None and asked in info.data and (info.data[asked] is None or info.data[asked] > limit):
+            raise ValueError(f"is how far {asked} may grow: give {asked} too, and no more than the limit")
+        return limit

@@ -1,5 +1,6 @@
 """What the rehearsal plays: the runs, what each should come to, and the files that they are made of."""
 
+import os
 import random
 import re
 import sys
@@ -166,6 +167,8 @@ class Scene:
             lines[100] = "\x7fELF not an event\n"
         name = f"data24_calib.{played.run:08d}.calibration_{played.tier0_tag}.daq.RAW._lb0001._0001.data"
         (folder / name).write_text("".join(lines), encoding="utf-8")
+        written = self.start_of(played) + 5 * MINUTE
+        os.utime(folder / name, ns=(written, written))
 
 
 def configuration() -> str:

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from caf.domain.matching import Listener, Status, Verdict, judge
 from caf.domain.runs import NO_END_RECORD, NO_LUMI_RECORD, Correction, Note, Record, Value, complete, has_settled
 
-
 _OWN = Note(None, True)
 
 

@@ -48,5 +48,15 @@ class StorageTimeout(StorageError):
     transient = True
 
 
+class MailError(CafError):
+    """A mail was not taken by the server; it is kept and tried again."""
+
+    transient = True
+
+
+class MailServerAway(MailError):
+    """The mail server cannot be reached, or does not say what a mail server says."""
+
+
 class PreparationError(StorageError):
     """An attempt's working area cannot be made as the job's configuration says."""

@@ -53,11 +53,22 @@ class Word(StrEnum):
     KILL = "kill"
 
 
+class Answer(StrEnum):
+    """What a person can say of a job that changes its state not at all, or only with proof."""
+
+    ADOPT = "adopt"  # the attempt whose fate is not known is there
+    LOST = "lost"  # it is gone
+    MARK = "mark"  # a DONE result is good or bad
+    ACK = "ack"  # a failure was seen
+
+
 FINAL = frozenset({State.DONE, State.FAILED, State.REJECTED, State.CANCELLED})
 IDLE = frozenset({State.WAITING, State.NEW, State.STAGING, State.PREPARED})
 """Nothing of the current attempt has been given to a batch system."""
 BUSY = frozenset({State.SUBMITTING, State.PENDING, State.RUNNING, State.FINISHED})
 """The current attempt has, or may have, a life outside of caf: it is left only with proof of its end."""
+FOLLOWED = frozenset({State.SUBMITTING, State.PENDING, State.RUNNING, State.CANCELLING})
+"""The batch system is asked about the current attempt, whose fate may be unknown."""
 OPEN = frozenset(State) - FINAL - {State.WAITING}
 """What the organise duty has work with."""
 
@@ -82,11 +93,13 @@ def _table() -> tuple[Transition, ...]:
         (s.STAGING, s.PREPARED),
         (s.NEW, s.FAILED),
         (s.STAGING, s.FAILED),
+        (s.PREPARED, s.NEW),
         (s.PREPARED, s.SUBMITTING),
         (s.SUBMITTING, s.PENDING),
         (s.SUBMITTING, s.RUNNING),
         (s.SUBMITTING, s.FINISHED),
         (s.SUBMITTING, s.PREPARED),
+        (s.SUBMITTING, s.NEW),
         (s.SUBMITTING, s.FAILED),
         (s.PENDING, s.RUNNING),
         (s.RUNNING, s.PENDING),
@@ -126,6 +139,15 @@ def allowed_words(state: State) -> tuple[Word, ...]:
     """Give what a person may say of a job in this state, in a fixed order."""
     said = {row.word for row in TRANSITIONS if row.source is state}
     return tuple(word for word in Word if word in said)
+
+
+def allowed_answers(state: State, *, doubtful: bool, acknowledged: bool) -> tuple[Answer, ...]:
+    """Give what else a person may say of a job in this state."""
+    if state in FOLLOWED:
+        return (Answer.ADOPT, Answer.LOST) if doubtful else ()
+    if state is State.FAILED:
+        return () if acknowledged else (Answer.ACK,)
+    return (Answer.MARK,) if state is State.DONE else ()
 
 
 def target_of(state: State, word: Word) -> State | None:

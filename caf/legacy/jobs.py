@@ -4,6 +4,7 @@ import posixpath
 from collections.abc import Mapping
 from typing import Any
 
+from caf.config.tables import is_address
 from caf.legacy.job_files import SILENT, meanings, outputs
 from caf.legacy.names import RUN_TAGS, usable
 from caf.legacy.paths import in_area, raw_glob, with_fields
@@ -201,11 +202,12 @@ def _outputs(found: Translation, log: str) -> None:
 
 def _mail(found: Translation) -> None:
     addresses = [word for words in found.words("mail") for word in words.replace(";", ",").split(",")]
-    good = [address.strip() for address in addresses if "@" in address and not address.startswith(PLACEHOLDER)]
+    good = [address.strip() for address in addresses if is_address(address.strip())]
     if good:
         found.section.add("mail", list(dict.fromkeys(good)), "told of failures")
     for address in addresses:
-        if "@" not in address and address.strip():
+        unread = "@" in address and address.startswith(PLACEHOLDER)
+        if address.strip() and not is_address(address.strip()) and not unread:
             found.said("mail", f"{brief(address)} is not a mail address")
 
 

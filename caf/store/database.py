@@ -137,7 +137,14 @@ def _create(conn: sqlite3.Connection) -> None:
 
 @contextmanager
 def transaction(conn: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
-    """Run a block as one transaction that may write: all of it is kept, or nothing."""
+    """Run a block as one transaction that may write: all of it is kept, or nothing.
+
+    Within `together` it is a step of the one around it, and kept or undone by itself.
+    """
+    if id(conn) in _TOGETHER:
+        with _step(conn):
+            yield conn
+        return
     conn.execute("BEGIN IMMEDIATE")
     try:
         yield conn
@@ -146,6 +153,33 @@ def transaction(conn: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
         if conn.in_transaction:
             conn.execute("ROLLBACK")
         raise
+
+
+_TOGETHER: set[int] = set()
+"""Connections on which transactions are steps just now; elsewhere one within another is a bug, and SQLite says so."""
+
+
+@contextmanager
+def together(conn: sqlite3.Connection) -> Iterator[None]:
+    """Commit all transactions of a block at once: one wait for the disk, and all of them or none survive a crash."""
+    with transaction(conn):
+        _TOGETHER.add(id(conn))
+        try:
+            yield
+        finally:
+            _TOGETHER.discard(id(conn))
+
+
+@contextmanager
+def _step(conn: sqlite3.Connection) -> Iterator[None]:
+    conn.execute("SAVEPOINT step")
+    try:
+        yield
+    except BaseException:
+        conn.execute("ROLLBACK TO step")
+        raise
+    finally:
+        conn.execute("RELEASE step")
 
 
 def database_id(conn: sqlite3.Connection) -> str:

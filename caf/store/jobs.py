@@ -1,19 +1,35 @@
 """Jobs: the one way in which their state changes.
 
-Every change goes through `_move`: the transition table, the attempt's number, what must be forgotten on the way, the
+Every change goes through `move`: the transition table, the attempt's number, what must be forgotten on the way, the
 attempt's own row and the audit row are all seen to in one place and in one transaction.
 """
 
+import json
 import os
 import sqlite3
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from caf.domain.errors import NotFound, Refused
-from caf.domain.jobs import BUSY, FINAL, GOAL, IDLE, LEGAL, Result, State, Word, allowed_words, attempt_after, target_of
+from caf.domain.jobs import (
+    BUSY,
+    FINAL,
+    FOLLOWED,
+    GOAL,
+    IDLE,
+    LEGAL,
+    Result,
+    State,
+    Word,
+    allowed_words,
+    attempt_after,
+    target_of,
+)
+from caf.store.afterwards import Script, plan
 from caf.store.audit import note
 from caf.store.database import database_id, transaction
+from caf.store.queue import live_now, paused_names, take_turn
 
 ORGANISE = "organise"
 
@@ -24,7 +40,7 @@ class Change:
 
     `result` is how the attempt ended: the job itself has one only in DONE and FAILED. `sets` are further columns of the
     job (batch_id, not_before, unknown_since, looks, tries); `attempt_sets` those of the attempt's own row (started,
-    ended, node, exit_code).
+    ended, node, exit_code). `scripts` are what is to be run after it.
     """
 
     job_id: int
@@ -35,6 +51,7 @@ class Change:
     result: Result | None = None
     sets: Mapping[str, Any] = field(default_factory=dict)
     attempt_sets: Mapping[str, Any] = field(default_factory=dict)
+    scripts: Sequence[Script] = ()
 
 
 def find(conn: sqlite3.Connection, run: int, job: str) -> sqlite3.Row:
@@ -66,10 +83,12 @@ def act(
     reason: str | None = None,
     *,
     seen: State | None = None,
+    tags: Mapping[str, str] | None = None,
 ) -> sqlite3.Row:
     """Do what a person says of a job, at once or by way of CANCELLING; Refused says what would be allowed.
 
-    With `seen`, the state in which the person saw it, a job that has moved on since is left alone.
+    With `seen`, the state in which the person saw it, a job that has moved on since is left alone. `tags` go with a
+    reset, and hold until the job has ended.
     """
     with transaction(conn):
         row = find(conn, run, job)
@@ -80,12 +99,16 @@ def act(
         if target is None:
             raise Refused(_refusal(row, state, word))
         goal = GOAL[word]
-        why = f"{word} by {who}" + (f": {reason}" if reason else "")
+        given = f" ({', '.join(f'{name}={value}' for name, value in tags.items())})" if tags else ""
+        why = f"{word} by {who}{given}" + (f": {reason}" if reason else "")
         sets: dict[str, Any] = {"tries": 0, "looks": 0, "renew": word in {Word.RESET, Word.START}}
+        sets |= {"memory": None, "walltime": None}
+        if word is Word.RESET:  # history that is run again goes behind today's runs
+            sets |= {"live": live_now(conn, run, now), "tags": json.dumps(tags) if tags else None}
         if target is State.CANCELLING:
             why += f"; becomes {goal} when its end is proved"
             sets["next_state"] = goal
-        _move(conn, row, target, now, who, why, sets=sets)
+        move(conn, row, target, now, who, why, sets=sets)
         return find(conn, run, job)
 
 
@@ -121,7 +144,9 @@ def _move_alone(conn: sqlite3.Connection, row: sqlite3.Row, change: Change, now:
     conn.execute("SAVEPOINT one")
     try:
         sets, facts = dict(change.sets), change.attempt_sets
-        _move(conn, row, change.target, now, ORGANISE, change.why, result=change.result, sets=sets, attempt_sets=facts)
+        move(conn, row, change.target, now, ORGANISE, change.why, result=change.result, sets=sets, attempt_sets=facts)
+        if change.scripts:
+            plan(conn, change.job_id, change.attempt, change.target, change.scripts, now)
     except (OverflowError, UnicodeError):
         conn.execute("ROLLBACK TO one")
         return False
@@ -136,21 +161,25 @@ def claim_tokens(conn: sqlite3.Connection, job_ids: Sequence[int], now: float) -
     tokens: dict[int, str] = {}
     with transaction(conn):
         database = database_id(conn)
+        # Looked at in this very transaction: once `caf pause` has answered, nothing more is taken.
+        paused, names = paused_names(conn), []
         for job_id in job_ids:
             row = conn.execute("SELECT * FROM job WHERE id = ?", (job_id,)).fetchone()
-            if row["state"] != State.PREPARED:
+            if row["state"] != State.PREPARED or row["job"] in paused:
                 continue
             token = f"caf-{database}-{job_id}-{row['attempt']}-{os.urandom(4).hex()}"
-            _move(conn, row, State.SUBMITTING, now, ORGANISE, "a slot is free", sets={"token": token})
+            move(conn, row, State.SUBMITTING, now, ORGANISE, "a slot is free", sets={"token": token})
             conn.execute(
                 "INSERT INTO attempt (job_id, attempt, token, asked) VALUES (?, ?, ?, ?)",
                 (job_id, row["attempt"], token, now),
             )
             tokens[job_id] = token
+            names.append(row["job"])
+        take_turn(conn, names)
     return tokens
 
 
-def _move(
+def move(
     conn: sqlite3.Connection,
     row: sqlite3.Row,
     target: State,
@@ -159,10 +188,14 @@ def _move(
     why: str,
     *,
     result: Result | None = None,
-    sets: dict[str, Any] | None = None,
+    sets: Mapping[str, Any] | None = None,
     attempt_sets: Mapping[str, Any] | None = None,
+    told: str | None = None,
 ) -> None:
-    """Change a job's state (or only its columns, where the state stays) inside the caller's transaction."""
+    """Change a job's state (or only its columns, where the state stays) inside the caller's transaction.
+
+    `why` becomes its reason and, unless the audit trail is `told` something else, stands there too.
+    """
     source = State(row["state"])
     if source is not target and (source, target) not in LEGAL:
         raise Refused(f"job {row['job']} of run {row['run']} cannot go from {source} to {target}")
@@ -177,21 +210,18 @@ def _move(
         columns |= {"token": None, "batch_id": None}
     if target in FINAL or source in FINAL:
         columns["acknowledged"] = 0
+    if target in FINAL:
+        columns["tags"] = None
+    if source in FINAL:
+        columns |= {"mark": None, "marked": None}
+    if target not in FOLLOWED:
+        columns |= {"lost": None, "twins": None, "adopted": None}
     assignments = ", ".join(f"{name} = ?" for name in columns)
     conn.execute(f"UPDATE job SET {assignments} WHERE id = ?", (*columns.values(), row["id"]))
     _note_attempt(conn, row, columns, attempt_sets or {}, result, why)
     if source is not target or who != ORGANISE:
-        note(
-            conn,
-            now,
-            who,
-            run=row["run"],
-            job=row["job"],
-            attempt=columns["attempt"],
-            was=source,
-            became=target,
-            why=why,
-        )
+        which = {"run": row["run"], "job": row["job"], "attempt": columns["attempt"]}
+        note(conn, now, who, **which, was=source, became=target, why=told or why)
 
 
 def _note_attempt(
@@ -209,6 +239,7 @@ def _note_attempt(
     busy = BUSY | {State.CANCELLING}
     if row["state"] in busy and columns["state"] not in busy:
         updates["reason"] = why
+        updates["archive_due"] = columns["updated"]
         if result is not None:
             updates["result"] = result
     if updates:
@@ -220,17 +251,25 @@ def _note_attempt(
 
 
 def in_states(
-    conn: sqlite3.Connection, states: Iterable[State], *, due: float | None = None, limit: int = -1
+    conn: sqlite3.Connection,
+    states: Iterable[State],
+    *,
+    due: float | None = None,
+    limit: int = -1,
+    tokens: Collection[str] | None = None,
 ) -> list[sqlite3.Row]:
     """Give jobs in these (not final) states, first those of the highest priority, then the oldest.
 
-    With `due`, only those whose back-off has run out by then. Each row also has of its
-    attempt `asked`, `started`, `exit_code`, and in `hint` and `hint_reason` what is known of a bad end beforehand.
+    With `due`, only those whose back-off has run out by then; with `tokens`, only those attempts. Each row also has of
+    its attempt `asked`, `started`, `exit_code`, and in `hint` and `hint_reason` what is known of a bad end beforehand.
     """
     names = tuple(states)
     marks = ", ".join("?" * len(names))
     when = "" if due is None else "AND (job.not_before IS NULL OR job.not_before <= ?)"
     arguments: tuple[Any, ...] = names if due is None else (*names, due)
+    if tokens is not None:
+        when += f" AND job.token IN ({', '.join('?' * len(tokens))})"
+        arguments += tuple(tokens)
     return conn.execute(
         "SELECT job.*, attempt.asked, attempt.started, attempt.exit_code, attempt.result AS hint, "
         "attempt.reason AS hint_reason FROM job LEFT JOIN attempt "
@@ -239,17 +278,6 @@ def in_states(
         f"AND job.state IN ({marks}) {when} ORDER BY job.priority DESC, job.run, job.id LIMIT ?",
         (*arguments, limit),
     ).fetchall()
-
-
-def next_due(conn: sqlite3.Connection) -> float | None:
-    """Give when the next back-off runs out; only open jobs have one."""
-    row = conn.execute("SELECT min(not_before) FROM job WHERE not_before IS NOT NULL").fetchone()
-    return None if row[0] is None else float(row[0])
-
-
-def any_attempt(conn: sqlite3.Connection) -> bool:
-    """Tell whether anything was ever given to a batch system."""
-    return conn.execute("SELECT 1 FROM attempt LIMIT 1").fetchone() is not None
 
 
 def renew(conn: sqlite3.Connection, job_ids: Sequence[int], configuration_id: int) -> None:

@@ -10,15 +10,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from caf.domain.jobs import BUSY, FINAL, LEGAL, State
+from caf.domain.following import STUCK
+from caf.domain.jobs import FINAL, LEGAL, State
 from caf.domain.matching import Status
 from caf.domain.runs import SECOND
+from caf.domain.slots import held
 
 if TYPE_CHECKING:
     from caf.domain.discovery import Seen
 
 PAGE = 5000
 FEW = 5  # of what needs a person, as many are named
+# One by one, so that the index leads past those that wait for a person, of which there may be very many.
+UNDECIDED = ", ".join(f"'{state}'" for state in State if state not in FINAL | {State.WAITING})
 _LARGEST = 2**63 - 1  # what an integer of SQLite can hold
 
 Ranges = Sequence[tuple[int, int]]
@@ -186,8 +190,7 @@ def job_counts(conn: sqlite3.Connection) -> dict[str, int]:
 
 def in_slots(conn: sqlite3.Connection) -> int:
     """Give how many jobs take a slot of the batch system."""
-    counts = job_counts(conn)
-    return sum(counts.get(state, 0) for state in BUSY | {State.CANCELLING})
+    return held(job_counts(conn))
 
 
 def asking_runs(conn: sqlite3.Connection, *, disputed: bool) -> tuple[int, list[sqlite3.Row]]:
@@ -208,6 +211,19 @@ def failed_jobs(conn: sqlite3.Connection) -> tuple[int, list[sqlite3.Row]]:
     return int(count), conn.execute(f"SELECT * {asking} ORDER BY id DESC LIMIT {FEW}").fetchall()
 
 
+def stuck_jobs(conn: sqlite3.Connection) -> tuple[int, list[sqlite3.Row]]:
+    """Give how many pending jobs the batch system will not start as things are, and the first few."""
+    stuck = "state = 'PENDING' AND substr(reason, 1, ?) = ?"
+    rows = _few_open(conn, stuck, len(STUCK), STUCK)
+    if len(rows) < FEW:
+        return len(rows), rows
+    final = ", ".join(f"'{state}'" for state in State if state in FINAL)
+    count = conn.execute(
+        f"SELECT count(*) FROM job WHERE state NOT IN ({final}) AND {stuck}", (len(STUCK), STUCK)
+    ).fetchone()
+    return int(count[0]), rows
+
+
 def waiting_jobs(conn: sqlite3.Connection) -> list[sqlite3.Row]:
     """Give the first few of the jobs that a person must validate."""
     return _few_open(conn, "state = 'WAITING'")
@@ -215,7 +231,12 @@ def waiting_jobs(conn: sqlite3.Connection) -> list[sqlite3.Row]:
 
 def unknown_jobs(conn: sqlite3.Connection, before: float) -> list[sqlite3.Row]:
     """Give the first few of the jobs that the batch system has not known since `before`."""
-    return _few_open(conn, "state <> 'WAITING' AND unknown_since <= ?", before)
+    return _few_open(conn, f"state IN ({UNDECIDED}) AND unknown_since <= ?", before)
+
+
+def twin_jobs(conn: sqlite3.Connection) -> list[sqlite3.Row]:
+    """Give the first few of the jobs that the batch system has more than once, and of which nobody has said which."""
+    return _few_open(conn, "twins IS NOT NULL AND adopted IS NOT batch_id")
 
 
 def _few_open(conn: sqlite3.Connection, clause: str, *arguments: Any) -> list[sqlite3.Row]:

@@ -2,11 +2,11 @@
 
 import json
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from caf.domain.discovery import Seen
-from caf.domain.runs import RECORDED_ATTRIBUTES, Kind, Note, Record, Value, complete
+from caf.domain.runs import RECORDED_ATTRIBUTES, Correction, Kind, Note, Record, Value, complete
 
 SEEN_COLUMNS = (*(name for name in RECORDED_ATTRIBUTES if name != "run"), "last_lb_end", "extra", "notes")
 """The columns that a source's snapshot and the run table share, besides `run`."""
@@ -69,3 +69,14 @@ def record_from(row: sqlite3.Row, corrections: Any = ()) -> Record:
     return complete(
         seen.values, seen.notes, last_lb_end=seen.last_lb_end, settled=bool(row["settled"]), corrections=corrections
     )
+
+
+def records_of(
+    conn: sqlite3.Connection, wanted: Iterable[tuple[int, int]], corrections: Mapping[int, Sequence[Correction]]
+) -> dict[tuple[int, int], Record]:
+    """Give known runs as they are judged and shown: each run by the corrections of the configuration named with it."""
+    found = {}
+    for run, configuration_id in set(wanted):
+        row = conn.execute("SELECT * FROM run WHERE run = ?", (run,)).fetchone()
+        found[run, configuration_id] = record_from(row, corrections[configuration_id])
+    return found

@@ -20,6 +20,11 @@
 -- before the one before it is proved to have ended or to be unable to start. Every change has its row in *audit*,
 -- written in the same transaction.
 --
+-- What an attempt's outcome sets off on the supervisor's host stands in *afterwards*.
+--
+-- Mail is composed from what *audit* has gained since an *addressee* was last written to, and stands in *outbox* until
+-- a server has taken it.
+--
 -- *run_count* and *job_count* are kept by triggers: a status page must not count a million rows.
 --
 -- Conventions: times of runs are integer ns since 1970 UTC, as COOL has them; times of caf's own doings are REAL
@@ -142,6 +147,7 @@ CREATE TABLE job (
     listener TEXT NOT NULL,
     configuration_id INTEGER NOT NULL REFERENCES configuration (id),
     priority INTEGER NOT NULL DEFAULT 0,
+    live INTEGER NOT NULL DEFAULT 0 CHECK (live IN (0, 1)),  -- its run was fresh: it goes before all that are not
     state TEXT NOT NULL CHECK (state IN (
         'WAITING', 'NEW', 'STAGING', 'PREPARED', 'SUBMITTING', 'PENDING', 'RUNNING', 'FINISHED', 'CANCELLING',
         'DONE', 'FAILED', 'REJECTED', 'CANCELLED')),
@@ -155,23 +161,41 @@ CREATE TABLE job (
     batch_id TEXT,
     tries INTEGER NOT NULL DEFAULT 0,  -- attempts that the infrastructure broke, since a person last touched it
     looks INTEGER NOT NULL DEFAULT 0,  -- how often its raw files were looked for
+    files_mark TEXT,                   -- of raw files that may still grow: what the last look saw of sizes and times,
+    files_since REAL,                  -- and since when, by caf's own clock, it has seen just that
+    recall TEXT,                       -- what the storage calls the request for the files on tape
     not_before REAL,                   -- back-off: not looked at again before
     unknown_since REAL,                -- since when the batch system does not know it
+    tags TEXT,                         -- JSON object: tags that a person set for this time; gone once it has ended
     renew INTEGER NOT NULL DEFAULT 0 CHECK (renew IN (0, 1)),  -- a person asked for it again: by today's configuration
     created REAL NOT NULL,
     since REAL NOT NULL,               -- when it came into its state, or a person last touched it
     updated REAL NOT NULL,
     acknowledged INTEGER NOT NULL DEFAULT 0 CHECK (acknowledged IN (0, 1)),
+    memory INTEGER,                    -- bytes; what it asks for, grown since it had too little; NULL: as configured
+    walltime REAL,                     -- s; the same
+    twins TEXT,                        -- ids of further batch jobs that carry its token and are not over
+    adopted TEXT,                      -- the one of them that a person said is the job
+    lost TEXT,                         -- "who: why", where a person says that the current attempt is gone
+    mark TEXT CHECK (mark IN ('good', 'bad')),  -- what a person says of a DONE result
+    marked TEXT,                       -- "who: why"
     UNIQUE (run, job),
     CHECK ((state = 'CANCELLING') = (next_state IS NOT NULL)),
     CHECK (state IN ('DONE', 'FAILED') OR result IS NULL),
     CHECK (state NOT IN ('DONE', 'FAILED') OR result IS NOT NULL),
     CHECK ((state = 'DONE') = (result IS 'ok')),
+    CHECK (mark IS NULL OR state = 'DONE'),
+    CHECK ((mark IS NULL) = (marked IS NULL)),
+    CHECK (lost IS NULL OR state IN ('SUBMITTING', 'PENDING', 'RUNNING', 'CANCELLING')),
     CHECK (state NOT IN ('SUBMITTING', 'PENDING', 'RUNNING', 'FINISHED', 'CANCELLING') OR token IS NOT NULL),
     CHECK (state NOT IN ('WAITING', 'NEW', 'STAGING', 'PREPARED') OR token IS NULL)
 );
-CREATE INDEX job_open ON job (state, priority, run) WHERE state NOT IN ('DONE', 'FAILED', 'REJECTED', 'CANCELLED');
+-- In the order in which they are prepared; not_before stands in it so that those in back-off are passed over cheaply.
+CREATE INDEX job_open ON job (state, priority DESC, run, not_before)
+    WHERE state NOT IN ('DONE', 'FAILED', 'REJECTED', 'CANCELLED');
 CREATE INDEX job_asking ON job (id) WHERE state = 'FAILED' AND acknowledged = 0;
+-- The queue for slots, in its order; not_before stands in it so that those in back-off are passed over cheaply.
+CREATE INDEX job_queue ON job (state, live DESC, priority DESC, job, run, not_before) WHERE state = 'PREPARED';
 CREATE INDEX job_name ON job (job, state);
 CREATE INDEX job_due ON job (not_before) WHERE not_before IS NOT NULL;
 
@@ -203,6 +227,14 @@ CREATE TRIGGER job_recounted AFTER UPDATE OF state ON job WHEN OLD.state <> NEW.
     INSERT INTO job_count VALUES (NEW.job, NEW.state, 1) ON CONFLICT (job, state) DO UPDATE SET jobs = jobs + 1;
 END;
 
+-- What a person has stopped the submitting of: one job configuration by its name, or with '' all of them.
+CREATE TABLE pause (
+    job TEXT PRIMARY KEY,
+    since REAL NOT NULL,
+    who TEXT NOT NULL,
+    reason TEXT NOT NULL
+) WITHOUT ROWID;
+
 -- Each use of a token: what was given to the batch system, and what became of it.
 CREATE TABLE attempt (
     job_id INTEGER NOT NULL REFERENCES job (id),
@@ -216,7 +248,48 @@ CREATE TABLE attempt (
     exit_code INTEGER,
     result TEXT,
     reason TEXT,
-    PRIMARY KEY (job_id, attempt)
+    archive_due REAL,                  -- it is over and not archived: when that is tried (again)
+    archive_tries INTEGER NOT NULL DEFAULT 0,
+    archive_error TEXT,                -- why it could not be archived the last time
+    archive TEXT,                      -- where it is archived, a path or URL,
+    archived REAL,                     -- since when: every file was compared
+    PRIMARY KEY (job_id, attempt),
+    CHECK ((archived IS NULL) = (archive IS NULL)),
+    CHECK (archived IS NULL OR archive_due IS NULL)
+) WITHOUT ROWID;
+CREATE INDEX attempt_to_archive ON attempt (archive_due) WHERE archive_due IS NOT NULL;
+
+-- The after-scripts of attempts that became DONE or FAILED: noted in the transaction of that outcome, so that none is
+-- missed and none is noted twice, and run in their order, one at a time, on the supervisor's host. `begun` is committed
+-- before a script is started. One that has begun and not ended when nobody runs it was interrupted by the end of its
+-- supervisor; it is begun once more, and given up after that. As long as one is open its attempt's archive_due is
+-- NULL: an area is archived with what its scripts have left there.
+CREATE TABLE afterwards (
+    job_id INTEGER NOT NULL,
+    attempt INTEGER NOT NULL,
+    step INTEGER NOT NULL CHECK (step >= 1),
+    outcome TEXT NOT NULL CHECK (outcome IN ('DONE', 'FAILED')),
+    command TEXT NOT NULL,             -- JSON array: program and arguments, as they are
+    timeout REAL NOT NULL,             -- s
+    made REAL NOT NULL,
+    looks INTEGER NOT NULL DEFAULT 0,  -- how often its area could not be used
+    not_before REAL,                   -- back-off after that
+    tries INTEGER NOT NULL DEFAULT 0,  -- how often it was begun
+    begun REAL,
+    ended REAL,
+    error TEXT,                        -- of one that has ended what was wrong, of others what holds them up
+    PRIMARY KEY (job_id, attempt, step),
+    FOREIGN KEY (job_id, attempt) REFERENCES attempt (job_id, attempt)
+) WITHOUT ROWID;
+CREATE INDEX afterwards_open ON afterwards (made, job_id, attempt, step) WHERE ended IS NULL;
+
+-- Attempts whose working areas were found when areas were taken over, and whose job this database does not have (yet).
+CREATE TABLE stray (
+    run INTEGER NOT NULL,
+    job TEXT NOT NULL,
+    folders TEXT NOT NULL,             -- JSON: what is in them, as caf/storage/survey.py gives it
+    found REAL NOT NULL,
+    PRIMARY KEY (run, job)
 ) WITHOUT ROWID;
 
 CREATE TABLE audit (
@@ -231,6 +304,35 @@ CREATE TABLE audit (
     why TEXT NOT NULL
 );
 CREATE INDEX audit_run ON audit (run, job);
+
+-- Who is written to, and how far each has been told: audit rows after `told` are news to them. Moves on in the very
+-- transaction that puts the mail into the outbox.
+CREATE TABLE addressee (
+    address TEXT PRIMARY KEY,
+    told INTEGER NOT NULL,             -- the last row of audit that a digest has taken in
+    asked TEXT NOT NULL,               -- JSON array: what needed a person when the last digest was put together
+    digest REAL,                       -- when that was
+    summed INTEGER NOT NULL,           -- the last row of audit that a summary has taken in
+    summary REAL NOT NULL              -- the last time at which a summary was due
+) WITHOUT ROWID;
+
+-- Mail that is to be sent, and what was sent of late. Marked once the server has taken it: a death in between sends it
+-- again under the same Message-ID. Nobody has more than one waiting of each kind, so that no storm follows a silence.
+CREATE TABLE outbox (
+    id INTEGER PRIMARY KEY,
+    address TEXT NOT NULL,
+    kind TEXT NOT NULL CHECK (kind IN ('digest', 'summary')),
+    created REAL NOT NULL,
+    message_id TEXT NOT NULL UNIQUE,
+    subject TEXT NOT NULL,
+    body TEXT NOT NULL,
+    tries INTEGER NOT NULL DEFAULT 0,
+    next REAL NOT NULL,                -- not tried before
+    error TEXT,                        -- of the last try
+    sent REAL
+);
+CREATE UNIQUE INDEX outbox_waiting ON outbox (address, kind) WHERE sent IS NULL;
+CREATE INDEX outbox_sent ON outbox (sent) WHERE sent IS NOT NULL;
 
 CREATE TABLE duty (
     name TEXT PRIMARY KEY,

@@ -5,12 +5,12 @@ import secrets
 from collections import Counter
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
 from typing import Any
 
+from caf import __version__
 from caf.config import Configuration, CoolSource, TableSource
 from caf.domain.discovery import Rules
-from caf.domain.errors import SourceError, StorageError
+from caf.domain.errors import ConfigError, SourceError, StorageError
 from caf.domain.matching import Status
 from caf.domain.runs import SECOND
 from caf.store import discovery, duties, making
@@ -226,22 +226,26 @@ async def _make_jobs(house: House) -> int:
     if not due:
         return 0
     wanted: dict[int, list[making.NewJob]] = {}
-    runs: dict[int, list[int]] = {}
+    runs = []
     for row in due:
-        configuration, kept = await _in_force_for(house, row)
+        try:
+            configuration, kept = await _in_force_for(house, row)
+        except ConfigError as error:  # it stays due: another version of caf may read it, or a person assign the run
+            house.log.warning("config.unreadable", run=row["run"], error=str(error).partition("\n")[0])
+            continue
         wanted.setdefault(kept, []).extend(_jobs_of(row, configuration))
-        runs.setdefault(kept, []).append(row["run"])
+        runs.append(row["run"])
+    if not runs:
+        return 0
     limit = house.configuration.caf.max_new_jobs
     total = sum(len(new) for new in wanted.values())
     flood = f"{total} new jobs in one round are more than max_new_jobs = {limit}" if total > limit else None
     if flood:
         house.log.warning("jobs.flood", jobs=total, limit=limit)
-    made = 0
-    for kept, new in wanted.items():
-        if flood:
-            new = [making.NewJob(job.run, job.job, job.listener, job.priority, job.waits or flood) for job in new]
-        made += await house.database.call(making.make, kept, new, runs[kept], house.clock())
-    house.log.info("jobs.made", jobs=made, runs=len(due))
+        for new in wanted.values():
+            new[:] = [making.NewJob(job.run, job.job, job.listener, job.priority, job.waits or flood) for job in new]
+    made = await house.database.call(making.make_all, wanted, runs, house.clock())
+    house.log.info("jobs.made", jobs=made, runs=len(runs))
     house.jobs_made()
     return made
 

@@ -11,21 +11,33 @@ from typing import Any
 from caf import log
 from caf.batch.interface import Batch
 from caf.config import Configuration, JobTable, ListenerTable, parse
+from caf.domain.errors import ConfigError
 from caf.storage.child import FileChild
 from caf.store import configurations
 from caf.store.database import Database
+from caf.tasks.checks import Checks
 
 CALLS = {
     "prepare": "caf.storage.area:prepare",
     "write_script": "caf.storage.area:write_script",
-    "own_work": "caf.storage.work:own_work",
+    "mark_of": "caf.storage.work:mark_of",
+    "mark_work": "caf.storage.work:mark_work",
+    "note_newest": "caf.storage.work:note_newest",
+    "attempts_in": "caf.storage.survey:attempts_in",
+    "survey": "caf.storage.survey:survey",
     "marker_of": "caf.storage.work:marker_of",
     "read_text": "caf.storage.work:read_text",
     "stamp": "caf.storage.work:stamp",
     "read_records": "caf.storage.records:read_records",
     "revoke": "caf.storage.records:revoke",
-    "find_raw": "caf.storage.raw:find_raw",
+    "find_all": "caf.storage.raw:find_all",
+    "look_again": "caf.storage.raw:look_again",
+    "kept_inputs": "caf.storage.raw:kept_inputs",
+    "recall": "caf.storage.staging:recall",
+    "archive_step": "caf.storage.archive:archive_step",
     "inspect": "caf.storage.inspect:inspect",
+    "begin_after": "caf.storage.after_log:begin_entry",
+    "after_words": "caf.storage.after_log:last_words",
     "marks": "caf.sources.cool.files:marks",
     "expand": "caf.sources.cool.files:expand",
     "read_cool": "caf.sources.cool.runs:read_settled",
@@ -50,9 +62,17 @@ class House:
     raw_files: FileChild
     batch: Batch
     clock: Callable[[], float]
+    archive_files: FileChild | None = None  # None: those of working areas
     jobs_made: Callable[[], None] = lambda: None
+    scripts_due: Callable[[], None] = lambda: None
+    steady: Callable[[], tuple[str, float]] | None = None  # the boot, and seconds (s) of it that nobody can set
+    gathered: list[Any] | None = None  # changes that a quick round commits together: see caf/tasks/organise/moves.py
+    just_ended: Callable[[], set[str]] = set  # tokens of attempts of which the batch system says so by itself
+    checks: Checks = field(default_factory=Checks)
+    generation: int = 0  # of the database: see caf/storage/work.py
+    compare: bool = True  # areas may have been found that the database does not know
     log: Any = field(default_factory=log.get_log)
-    _parsed: dict[int, Configuration] = field(default_factory=dict)
+    _parsed: dict[int, Configuration | ConfigError] = field(default_factory=dict)
 
     async def each(
         self, name: str, arguments: Iterable[Sequence[Any]], *, timeout: float = QUICK, files: FileChild | None = None
@@ -61,13 +81,22 @@ class House:
         return await (files or self.files).many([(name, given) for given in arguments], timeout=timeout)
 
     async def configuration_of(self, configuration_id: int) -> Configuration:
-        """Give a configuration that is, or once was, in force: a job finishes under the one it was made with."""
+        """Give a configuration that is, or once was, in force: a job finishes under the one it was made with.
+
+        ConfigError if this version cannot read it, which must hold up nothing but the jobs under it.
+        """
         if configuration_id == self.configuration_id:
             return self.configuration
         if configuration_id not in self._parsed:
             text, path = await self.database.call(configurations.text_of, configuration_id)
-            self._parsed[configuration_id] = parse(text, Path(path))
-        return self._parsed[configuration_id]
+            try:
+                self._parsed[configuration_id] = parse(text, Path(path))
+            except ConfigError as error:  # written for another version of caf
+                self._parsed[configuration_id] = error
+        known = self._parsed[configuration_id]
+        if isinstance(known, ConfigError):
+            raise known
+        return known
 
     async def tables_of(self, row: Any) -> tuple[Configuration, JobTable, ListenerTable]:
         """Give the configuration that a job was made with, and its two tables in it."""
@@ -77,4 +106,4 @@ class House:
     def area(self, row: Any, attempt: int | None = None) -> str:
         """Give the path of a job's working area: that of its current attempt, or of another."""
         number = row["attempt"] if attempt is None else attempt
-        return str(self.configuration.caf.work / f"{row['run']}_{row['job']}" / str(number))
+        return f"{self.configuration.caf.work}/{row['run']}_{row['job']}/{number}"

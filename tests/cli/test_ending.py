@@ -34,6 +34,9 @@ def plain(empty: Site, monkeypatch: pytest.MonkeyPatch) -> Site:
     [
         ["jobs", "hold", "490001", RAMP],
         ["jobs", "kill", "--job", RAMP, "--yes"],
+        ["pause", "--reason", "new release"],
+        ["pause", "--job", RAMP, "--reason", "new release"],
+        ["resume"],
         ["jobs", "list"],
         ["jobs", "why", "490001", RAMP],
         ["runs", "list", "--json"],

@@ -134,7 +134,9 @@ def test_each_job_has_the_promised_keys(site: Site) -> None:
         assert list(row)[:9] == [
             "run", "job", "listener", "state", "result", "attempt", "batch_id", "reason", "updated",
         ]  # fmt: skip
-        assert list(row)[9:] == ["token", "next_state", "unknown_since", "not_before", "created"]
+        assert list(row)[9:] == [
+            "token", "next_state", "unknown_since", "lost", "not_before", "created", "mark", "acknowledged",
+        ]  # fmt: skip
     running = next(row for row in rows if row["state"] == "RUNNING")
     assert running["updated"] == "2023-11-14T22:13:20.000000Z"
     assert (running["run"], running["job"], running["batch_id"], running["result"]) == (490001, RAMP, "4711", None)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from caf import lock
+from caf import force, lock
 from caf.cli import replay as command
 from caf.store import configurations
 from tests.cli.pretend import CONFIGURATION, D3PD, NOW, RAMP, Site, a_run, absorb
@@ -164,7 +164,8 @@ def test_a_copy_of_the_file_elsewhere_does_not_move_the_one_in_force(site: Site)
     conn.close()
 
 
-def test_what_no_supervisor_could_take_is_not_applied(site: Site) -> None:
+def test_what_no_supervisor_could_take_is_not_applied(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(force, "SERVED", ("local",))
     site.config.write_text(WIDER.replace("slots = 2", 'kind = "slurm"'))
     before = dump(site)
     answer = site.caf("listeners", "replay", *GOOD)

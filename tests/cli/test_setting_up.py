@@ -55,8 +55,8 @@ def test_overlapping_listeners_are_an_error_of_the_configuration(empty: Site) ->
 
 
 def test_check_says_which_keys_are_not_acted_on_yet(empty: Site) -> None:
-    empty.config.write_text(empty.config.read_text() + '\n[mail]\nto = ["ann@example.org"]\n')
-    assert "note  mail is read, but this version does not act on it yet" in empty.caf("check").out
+    empty.config.write_text(empty.config.read_text() + "\n[quota]\nhigh = 90\n")
+    assert "note  quota is read, but this version does not act on it yet" in empty.caf("check").out
 
 
 def test_a_template_that_is_not_there_is_named(empty: Site) -> None:

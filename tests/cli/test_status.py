@@ -101,7 +101,7 @@ def test_a_doubt_is_told_with_its_own_reason(site: Site) -> None:
     move(conn, 490001, RAMP, State.RUNNING, sets={"unknown_since": NOW}, why="its working area cannot be read")
     conn.close()
     need = next(need for need in site.caf("status", "--json").json()["needs"] if need["what"] == "unknown")
-    assert re.search(r"in doubt for \d+ y: its working area cannot be read$", need["text"])
+    assert re.search(r"in doubt for \d+ y: its working area cannot be read; if it is there: `caf jobs", need["text"])
     out = site.caf("jobs", "why", "490001", RAMP).out
     assert re.search(r"in doubt for \d+ y: its working area cannot be read; that proves nothing", out)
 

@@ -27,6 +27,20 @@ def errors(text: str) -> list[str]:
 
 CASES = [
     # the text, the line, and the rest of the one error that it has
+    *(
+        (BOTH + given, line,
+            f"jobs.J.{key}_limit: is how far {key} may grow: give {key} too, and no more than the limit")
+        for given, line, key in (
+            ("memory_limit = '4GB'", 7, "memory"),
+            ("memory = '8GB'\nmemory_limit = '4GB'", 8, "memory"),
+            ("walltime_limit = '1h'\nwalltime = '2h'", 7, "walltime"),
+        )
+    ),
+    (BOTH + "memory = 'x'\nmemory_limit = '4GB'", 7,
+        'jobs.J.memory: must be a size in quotes such as "500MB" or "2GB"'),
+    (BOTH + "success = { check = [' '] }", 7,
+        'jobs.J.success.check: must begin with a program, such as ["config/check.sh"]'),
+    (BOTH + "success = { check_timeout = '0s' }", 7, "jobs.J.success.check_timeout: must be more than nothing"),
     ("", 1, "source: is missing"),
     ("source = 1", 1, "source: must be a table"),
     ("[source]\nkind = 'x'", 2, "source.kind: must be one of 'cool' or 'table'"),
@@ -76,6 +90,12 @@ CASES = [
     (SOURCE + "[mail]\nto = ['ab']", 4, "mail.to[0]: must be a mail address, such as l1calo-calib@example.org"),
     (SOURCE + "[mail]\nserver = 'x'\nto = ['a@b']", 4,
         'mail.server: must be the address of a mail server, such as "smtp://localhost:25"'),
+    (SOURCE + "[mail]\nto = ['Ann <a@b>']", 4, "mail.to[0]: must be a mail address, such as l1calo-calib@example.org"),
+    (SOURCE + "[mail]\nto = ['a@b, c@d']", 4, "mail.to[0]: must be a mail address, such as l1calo-calib@example.org"),
+    (SOURCE + "[mail]\nserver = 'smtp://a:b@c:99999'\nto = ['a@b']", 4,
+        'mail.server: must be the address of a mail server, such as "smtp://localhost:25"'),
+    (SOURCE + "[mail]\nto = ['a@b']\nsummary = '7:00'", 5,
+        'mail.summary: must be an hour and a minute of the day, such as "07:00"'),
     (SOURCE + "[credentials]\nevery = '8h'", 3, "credentials.renew: is missing"),
     (SOURCE + "[batch]\nslots = 0", 4, "batch.slots: must be at least 1"),
     (SOURCE + "[batch]\nkind = 'pbs'", 4, "batch.kind: must be one of 'local', 'slurm', 'htcondor' or 'lsf'"),

@@ -232,18 +232,16 @@ def test_the_shipped_file_shows_every_key_and_what_it_shows_is_valid() -> None:
 def test_what_is_read_and_not_acted_on_is_named() -> None:
     assert parse(all_keys(SHIPPED.read_text()), SHIPPED).unheeded() == [
         "quota",
-        "mail",
         "report",
         "credentials",
         "caf.backup",
         "caf.log",
-        "batch.group_slots",
         "listeners.LArEnergyScan.expect_every",
-        *(f"jobs.LArL1CaloRampMaker.{key}" for key in ("copy", "after", "archive", "archive_exclude", "show", "mail")),
+        "jobs.LArL1CaloRampMaker.show",
     ]
     job = '[batch]\nkind = "lsf"\n[listeners.A]\n[jobs.J]\nlisteners = ["A"]\ncommand = ["x"]\n'
-    more = 'scratch = true\nshow = []\nafter = { done = [] }\nsuccess = { check = ["y"] }'
-    assert read(job + more).unheeded() == ["batch.kind", "jobs.J.scratch", "jobs.J.success.check"]
+    more = 'removable = true\nshow = []\nafter = { done = [] }\nsuccess = { check = ["y"] }'
+    assert read(job + more).unheeded() == ["jobs.J.removable"]
 
 
 def test_overlapping_listeners_are_named_with_a_run_that_both_would_take() -> None:

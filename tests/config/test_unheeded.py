@@ -16,15 +16,15 @@ def named(caf: str, job: str) -> list[str]:
 
 
 def test_what_is_changed_is_named() -> None:
-    assert named('unknown_after = "1h"', 'removable = true\narchive_exclude = ["*.tmp"]') == [
-        "caf.unknown_after",
-        "jobs.J.archive_exclude",
+    assert named('backup = "backup"', 'removable = true\nshow = ["*.pdf"]') == [
+        "caf.backup",
         "jobs.J.removable",
+        "jobs.J.show",
     ]
 
 
 def test_a_default_that_is_written_down_is_not_named() -> None:
-    assert named('unknown_after = "240m"', "removable = false\narchive_exclude = []") == []
+    assert named("", "removable = false\nshow = []") == []
 
 
 def test_how_often_idle_duties_are_done_is_named_only_if_it_is_changed() -> None:

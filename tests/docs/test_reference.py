@@ -11,8 +11,7 @@ import pytest
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from caf import log, paths
-from caf.cli import attention
+from caf import attention, log, paths
 from caf.config.conditions import OPERATORS
 from caf.config.load import Tables
 from caf.config.tables import SOURCES

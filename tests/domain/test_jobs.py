@@ -19,12 +19,13 @@ from caf.domain.jobs import (
     target_of,
 )
 
-# From docs/design.md. NEW and STAGING to FAILED are what the results `preparation` and `staging` are for.
+# From docs/design.md. NEW and STAGING to FAILED are what the results `preparation` and `staging` are for; PREPARED
+# and SUBMITTING (its claim revoked) to NEW is for raw files that have changed or gone since.
 ORGANISE = """
 NEW: STAGING PREPARED FAILED
 STAGING: PREPARED FAILED
-PREPARED: SUBMITTING
-SUBMITTING: PENDING RUNNING FINISHED PREPARED FAILED
+PREPARED: NEW SUBMITTING
+SUBMITTING: PENDING RUNNING FINISHED PREPARED NEW FAILED
 PENDING: RUNNING FINISHED NEW
 RUNNING: PENDING FINISHED NEW
 FINISHED: DONE FAILED NEW

@@ -208,7 +208,7 @@ def test_a_full_disk_leaves_nothing_and_is_worth_another_try(
     """The third write fails, as the kernel would do it; /dev/full does not let folders be made in it."""
     written = []
 
-    def write(path: Path, data: bytes, mode: int) -> None:
+    def write(path: str, data: bytes, mode: int) -> None:
         written.append(path)
         if len(written) == 3:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
@@ -234,3 +234,61 @@ def test_a_script_is_put_in_place_whole_and_executable(request_: dict[str, Any],
 def test_a_script_for_an_area_that_is_not_there_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(StorageError, match=r"cannot write .*/none/caf.sh: No such file"):
         write_script(str(tmp_path / "none"), "")
+
+
+def test_a_template_that_is_a_link_out_of_the_folder_is_refused(request_: dict[str, Any], area: Path) -> None:
+    templates = Path(request_["templates"])
+    (templates.parent / "secret.py").write_text("secret")
+    (templates / "Ramp.py").unlink()
+    (templates / "Ramp.py").symlink_to("../secret.py")
+    with pytest.raises(PreparationError, match=r"'Ramp\.py' is a link that leads out"):
+        prepare(request_)
+    (templates / "Ramp.py").unlink()
+    (templates / "sub").symlink_to(templates.parent)
+    with pytest.raises(PreparationError, match=r"'sub/secret\.py' is a link that leads out"):
+        prepare(request_ | {"files": ["launcher.sh", "sub/secret.py"]})
+    assert not area.exists()
+
+
+def test_links_within_the_folder_and_a_folder_that_is_one_are_followed(request_: dict[str, Any], area: Path) -> None:
+    templates = Path(request_["templates"])
+    (templates / "Other.py").symlink_to("Ramp.py")
+    (templates.parent / "link").symlink_to(templates)
+    prepare(request_ | {"files": ["launcher.sh", "Other.py"], "templates": str(templates.parent / "link")})
+    assert "BSRDOInput" in (area / "config" / "Other.py").read_text()
+    assert not (area / "config" / "Other.py").is_symlink()
+
+
+def test_a_pipe_in_place_of_a_template_keeps_nobody_waiting(request_: dict[str, Any]) -> None:
+    path = Path(request_["templates"]) / "Ramp.py"
+    path.unlink()
+    os.mkfifo(path)
+    with pytest.raises(PreparationError, match=r"Ramp\.py: it is not a regular file"):
+        prepare(request_)
+
+
+def test_two_names_of_one_template_are_one(request_: dict[str, Any], area: Path) -> None:
+    answer = prepare(request_ | {"files": ["launcher.sh", "./Ramp.py", "Ramp.py"]})
+    assert list(answer["templates"]) == ["launcher.sh", "Ramp.py"]
+    assert names(area / "config") == ["Ramp.py", "launcher.sh"]
+
+
+def test_tags_that_a_person_set_win_and_must_be_used(request_: dict[str, Any], area: Path) -> None:
+    with pytest.raises(PreparationError, match=r"--set RELEASE: no template of Ramp uses this tag: they use "):
+        prepare(request_ | {"set": {"RELEASE": "2"}})
+    (Path(request_["templates"]) / "Ramp.py").write_text("x = '#RELEASE#'")
+    prepare(request_ | {"tags": {"RELEASE": "1"}, "set": {"RELEASE": "2"}})
+    assert (area / "config" / "Ramp.py").read_text() == "x = '2'"
+    assert json.loads((area / "job.json").read_text())["set"] == {"RELEASE": "2"}
+
+
+def test_an_attribute_that_is_a_command_fails_the_preparation_and_runs_nowhere(
+    request_: dict[str, Any], area: Path
+) -> None:
+    launcher = Path(request_["templates"]) / "launcher.sh"
+    launcher.write_text('#!/bin/sh\nx="#RUN_TYPE#"\ny=#SH:RUN_TYPE#\n')
+    with pytest.raises(PreparationError, match=r"launcher\.sh:2: #RUN_TYPE# is '\$\(rm -rf\)'"):
+        prepare(request_ | {"attributes": {"run": 490001, "run_type": "$(rm -rf)"}})
+    launcher.write_text("#!/bin/sh\ny=#SH:RUN_TYPE#\n")
+    prepare(request_ | {"attributes": {"run": 490001, "run_type": "$(rm -rf)"}})
+    assert "y='$(rm -rf)'" in (area / "config" / "launcher.sh").read_text()

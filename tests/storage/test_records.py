@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from caf.domain.errors import StorageError
 from caf.storage.records import read_records, revoke, start_ticks
-from caf.storage.work import own_work
+from caf.storage.work import mark_work
 
 DATABASE = "0123abcd"
 TOKEN = f"caf-{DATABASE}-7-1-89abcdef"
@@ -21,7 +21,7 @@ EXIT = f"token={TOKEN}\ncode=3\nhost=node1\nboot=57e9-ac2e\nuptime=1200.5\nend\n
 
 @pytest.fixture
 def area(tmp_path: Path) -> Path:
-    own_work(str(tmp_path / "work"), DATABASE, False)
+    mark_work(str(tmp_path / "work"), DATABASE, 1)
     area = tmp_path / "work" / "490001_Job" / "1"
     area.mkdir(parents=True)
     return area
@@ -44,8 +44,9 @@ def test_both_records_are_parsed(area: Path) -> None:
         "claim": True,
         "claimed_at": 1000.25,
         "revoked": False,
-        "start": {**common, "pid": 41, "start_ticks": 119083, "uptime": 1190.83, "at": 1000.5},
-        "exit": {**common, "code": 3, "uptime": 1200.5, "why": None, "at": 2000.75},
+        "start": {**common, "pid": 41, "start_ticks": 119083, "uptime": 1190.83, "at": 1000.5, "batch_id": None},
+        "exit": {**common, "code": 3, "uptime": 1200.5, "why": None, "copy": None, "at": 2000.75},
+        "torn": False,
         "error": None,
     }
 
@@ -141,9 +142,28 @@ def test_the_first_revoker_wins_and_the_next_sees_it(area: Path) -> None:
 
 
 def test_a_claim_of_somebody_else_cannot_be_revoked(area: Path) -> None:
+    """Whole or not, its start record is there: it may run, or be about to."""
     (area / "claim").mkdir()
-    assert revoke(str(area), TOKEN) == "lost"
-    assert read(area)["revoked"] is False
+    for text in (START, START[:20], ""):
+        (area / "start").write_text(text)
+        assert revoke(str(area), TOKEN) == "lost"
+        assert (read(area)["revoked"], read(area)["torn"]) == (False, text != START)
+
+
+def test_a_claim_without_a_start_record_is_barred_from_ever_having_one(area: Path) -> None:
+    (area / "claim").mkdir()
+    assert revoke(str(area), TOKEN) == "won"
+    assert (read(area)["revoked"], read(area)["torn"], read(area)["start"]) == (True, False, None)
+    with pytest.raises(IsADirectoryError):
+        (area / "start").write_text(START)
+    assert revoke(str(area), TOKEN) == "revoked"
+
+
+def test_a_death_between_barring_and_marking_is_made_up_for(area: Path) -> None:
+    (area / "claim").mkdir()
+    (area / "start").mkdir()
+    assert revoke(str(area), TOKEN) == "won"
+    assert read(area)["revoked"]
 
 
 @pytest.mark.parametrize("parents", [1, 2])

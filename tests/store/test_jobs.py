@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from caf.domain.errors import NotFound, Refused
-from caf.domain.jobs import BUSY, FINAL, GOAL, IDLE, LEGAL, Result, State, Word, allowed_words, attempt_after, target_of
-from caf.store import audit, jobs, making, queries
+from caf.domain.jobs import FINAL, GOAL, IDLE, LEGAL, Result, State, Word, allowed_words, attempt_after, target_of
+from caf.domain.slots import HOLDING
+from caf.store import audit, found, jobs, making, queries
 from caf.store.database import connect, database_id
 from caf.store.jobs import Change
 from caf.store.making import NewJob
@@ -235,7 +236,7 @@ def test_tokens_are_stored_before_anything_is_submitted(conn: sqlite3.Connection
         assert tokens[row["id"]].startswith(f"caf-{database_id(conn)}-{row['id']}-1-")
         assert attempt["asked"] == NOW + 1
     assert jobs.claim_tokens(conn, [row["id"] for row in rows], NOW + 2) == {}
-    assert jobs.any_attempt(conn)
+    assert found.standing(conn, tokens[rows[0]["id"]]).used
 
 
 def test_every_attempt_keeps_its_token_and_what_became_of_it(conn: sqlite3.Connection) -> None:
@@ -292,10 +293,8 @@ def test_jobs_come_by_priority_then_by_run_and_only_when_due(tmp_path: Path) -> 
         ordered = [(row["job"], row["run"]) for row in jobs.in_states(conn, [State.NEW])]
         assert ordered == [("B", 1), ("B", 2), ("B", 3), ("A", 1), ("A", 2), ("A", 3)]
         assert [(row["job"], row["run"]) for row in jobs.in_states(conn, [State.NEW], limit=2)] == ordered[:2]
-        assert jobs.next_due(conn) is None
         later = Change(job(conn, 1, "B")["id"], State.NEW, 1, State.NEW, "waits", sets={"not_before": NOW + 10})
         jobs.apply(conn, [later], NOW)
-        assert jobs.next_due(conn) == NOW + 10
         assert len(jobs.in_states(conn, [State.NEW], due=NOW + 9.9)) == 5
         assert len(jobs.in_states(conn, [State.NEW], due=NOW + 10)) == 6
         assert len(jobs.in_states(conn, [State.NEW])) == 6
@@ -325,7 +324,7 @@ def test_counts_are_kept_as_they_would_be_counted(conn: sqlite3.Connection) -> N
     for number, state in enumerate(State, 1):
         brought_to(conn, state, number)
     assert queries.job_counts(conn) == {state: 1 + (state is State.NEW) * (RUNS - len(State)) for state in State}
-    assert queries.in_slots(conn) == len(BUSY) + 1
+    assert queries.in_slots(conn) == len(HOLDING)
     assert queries.findings(conn) == []
 
 

@@ -235,6 +235,62 @@ def test_a_round_that_asks_for_another_soon_gets_it(world: World) -> None:
     anyio.run(test)
 
 
+def test_quick_rounds_come_in_between_and_put_no_whole_one_off(world: World) -> None:
+    whole, quick = Scripted([good]), Scripted([good])
+
+    async def test() -> None:
+        async with house_of(world) as house:
+            organise = Duty("organise", lambda: 0.3, whole, quick)
+
+            def hurried() -> bool:
+                organise.hurry()
+                return whole.done >= 3
+
+            await kept(house, organise, until=hurried)
+
+    anyio.run(test)
+    assert quick.done > 10
+    assert all(later - earlier < 2.0 for earlier, later in zip(whole.times, whole.times[1:], strict=False))
+
+
+@pytest.mark.usefixtures("quick")
+def test_after_a_quick_round_that_failed_a_whole_one_looks_at_everything(world: World) -> None:
+    whole, quick = Scripted([good]), Scripted([trouble, good])
+
+    async def test() -> None:
+        async with house_of(world) as house:
+            organise = Duty("organise", lambda: 600.0, whole, quick)
+
+            def hurried() -> bool:
+                organise.hurry()
+                return quick.done >= 2
+
+            await kept(house, organise, until=hurried)
+            assert (await rows(house))["organise"]["failed"] is not None
+            assert (await rows(house))["organise"]["error"] is None
+
+    anyio.run(test)
+    assert whole.times[0] < quick.times[0] < whole.times[1] < quick.times[1]
+
+
+def test_a_quick_round_that_leaves_more_to_do_is_followed_by_another(world: World) -> None:
+    @dataclass
+    class Unfinished(Result):
+        more: bool = True
+
+    async def unfinished() -> Result:
+        return Unfinished()
+
+    whole, quick = Scripted([unfinished]), Scripted([unfinished, unfinished, good])
+
+    async def test() -> None:
+        async with house_of(world) as house:
+            await kept(house, Duty("organise", lambda: 600.0, whole, quick), until=lambda: quick.done >= 3)
+
+    anyio.run(test)
+    assert (whole.done, quick.done) == (1, 3)
+
+
 def test_a_round_that_could_not_be_abandoned_and_succeeds_late_is_a_success(world: World) -> None:
     async def late() -> Result:
         with anyio.CancelScope(shield=True):

@@ -29,11 +29,17 @@ class Directed:
 
     submit_grace: float | None = None
     keeps_walltime: bool = True
+    id_variable: str | None = None
+    has_groups: bool = False
+    others: dict[str, int | None] = field(default_factory=dict)
     on_submit: Callable[[Submission], Sighting] | None = None
     says: dict[str, Sighting] = field(default_factory=dict)
     silent: bool = False
     submitted: list[Submission] = field(default_factory=list)
     cancelled: list[str] = field(default_factory=list)
+    ended: list[Watched] = field(default_factory=list)  # as they were asked to end
+    on_cancel: BatchError | None = None
+    asked: list[str] = field(default_factory=list)
     looks: int = 0
 
     async def submit(self, submission: Submission) -> Sighting:
@@ -43,6 +49,12 @@ class Directed:
         self.says[submission.token] = Sighting(Sight.PENDING, str(len(self.submitted)))
         return self.says[submission.token]
 
+    async def group_use(self, group: str) -> int | None:
+        self.asked.append(group)
+        if self.silent:
+            raise BatchError("squeue did not answer within 30 s")
+        return self.others[group]
+
     async def look(self, watched: Sequence[Watched]) -> dict[str, Sighting]:
         self.looks += 1
         if self.silent:
@@ -51,6 +63,9 @@ class Directed:
 
     async def cancel(self, watched: Sequence[Watched]) -> None:
         self.cancelled += [one.token for one in watched]
+        self.ended += watched
+        if self.on_cancel is not None:
+            raise self.on_cancel
 
     async def close(self) -> None:
         pass
@@ -85,10 +100,11 @@ class Stage:
     def claim(self, run: int, attempt: int = 1) -> None:
         (self.area(run, attempt) / "claim").mkdir()
 
-    def run(self, run: int, attempt: int = 1, token: str | None = None) -> None:
+    def run(self, run: int, attempt: int = 1, token: str | None = None, batch_id: str = "") -> None:
         """Claim an attempt and write its start record, as the wrapper on a node does."""
         self.claim(run, attempt)
         lines = [f"token={token or self.job(run)['token']}", "host=node7", "boot=x", "pid=1", "stat=", "uptime=1.0"]
+        lines += [f"batch={batch_id}"]
         (self.area(run, attempt) / "start").write_text("\n".join([*lines, "end", ""]))
 
     def end(self, run: int, code: int = 0, attempt: int = 1, *, good: bool = True) -> None:
@@ -110,7 +126,7 @@ async def on_stage(world: World) -> AsyncIterator[Stage]:
     configuration = load(world.config)
     async with open_database(world.database) as database, FileChild(CALLS) as files:
         identity = await database.call(lambda conn: conn.execute("SELECT value FROM meta").fetchone()[0])
-        await files.call("own_work", str(configuration.caf.work), identity, False, False, timeout=30)
+        await files.call("mark_work", str(configuration.caf.work), identity, 0, timeout=30)
         number = await database.call(
             configurations.keep, configuration.text, configuration.sha256, str(configuration.path), NOW
         )

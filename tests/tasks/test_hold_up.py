@@ -74,18 +74,14 @@ def test_raw_files_that_hang_hold_up_no_job_without_any(tmp_path: Path, monkeypa
     )
 
     async def scene(stage: Stage) -> None:
-        async def hang(_calls: object, *, timeout: float) -> list[object]:
-            raise StorageTimeout("find_raw was not done within 60 s")
+        real = stage.house.files.call
 
-        real = stage.house.files.many
+        async def call(name: str, *args: object, timeout: float, **keywords: object) -> object:
+            if name == "find_all":
+                raise StorageTimeout("find_all was not done within 60 s")
+            return await real(name, *args, timeout=timeout, **keywords)
 
-        async def many(calls: list[tuple[str, object]], *, timeout: float) -> list[object]:
-            if calls and calls[0][0] == "find_raw":
-                return await hang(calls, timeout=timeout)
-            answers: list[object] = await real(calls, timeout=timeout)  # type: ignore[arg-type]  # passed on as they are
-            return answers
-
-        monkeypatch.setattr(stage.house.files, "many", many)
+        monkeypatch.setattr(stage.house.files, "call", call)
         await stage.organise()
         states = dict(world.query("SELECT job, state FROM job"))
         assert states == {"Fit": "NEW", "Plain": "PENDING"}

@@ -83,7 +83,8 @@ class TestPayload:
 
     def test_the_others_are_not_touched_and_status_names_the_failures(self, ended: World) -> None:
         assert ended.query("SELECT state FROM job WHERE job = 'Fit'") == [("DONE",)]
-        assert ended.query("SELECT name, error FROM duty ORDER BY name") == [("discover", None), ("organise", None)]
+        assert ended.query("SELECT name FROM duty WHERE error IS NOT NULL") == []
+        assert {"discover", "organise"} <= {name for (name,) in ended.query("SELECT name FROM duty")}
         status = ended.caf("status", check=False)
         assert status.returncode == 1
         assert f"{len(ENDS)} jobs failed" in status.stdout
