@@ -25,4 +25,4 @@ ruff format --check --quiet caf tests
 mypy
 pytest -n 2 --dist worksteal --cov --cov-report=term "$@"
 # The long ones, unless somebody asks for something of his own.
-[ $# -gt 0 ] || pytest -n 2 --dist worksteal -m campaign
+[ $# -gt 0 ] || pytest -n 2 --dist worksteal -m "campaign and not clusters"

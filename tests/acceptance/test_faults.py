@@ -256,10 +256,12 @@ class TestWork:
         assert "belong to database" in refused.stderr
         assert "caf run --take-over" in refused.stderr
         assert world.jobs() == {}
-        # Taken over, it still does not use the folder of the other database's attempt.
+        # Taken over, the other database's attempt is followed, and not begun again.
+        world.payloads_over()
         taken = world.caf("run", "--once", "--take-over")
         assert taken.returncode == 0
-        assert world.jobs()[RUN][:2] == ("FAILED", "preparation")
+        world.caf("run", "--once")
+        assert world.jobs()[RUN] == ("DONE", "ok", 1)
         assert world.runs_started() == {RUN: 1}
 
     def test_working_areas_that_are_not_mounted_are_refused(self, tmp_path: Path) -> None:
@@ -281,26 +283,55 @@ class TestWork:
     @pytest.mark.parametrize("kind", ["folder", "file", "link"])
     def test_an_attempts_folder_that_is_there_already_is_never_used(self, tmp_path: Path, kind: str) -> None:
         world = World(tmp_path, [RUN])
-        area = tmp_path / "work" / f"{RUN}_Fit" / "1"
-        area.parent.mkdir(parents=True)
-        if kind == "file":
-            area.write_text("precious")
-        else:
-            folder = area if kind == "folder" else tmp_path / "home"
-            folder.mkdir()
-            (folder / "mine").write_text("precious")
-            if kind == "link":
-                area.symlink_to(folder)
-        before = [*area.iterdir()] if area.is_dir() else area.read_text()
         world.caf("run", "--once")
-        assert world.jobs()[RUN] == ("FAILED", "preparation", 1)
+        world.payloads_over()
+        world.caf("run", "--once")
+        area = somebodys(tmp_path, 2, kind)
+        before = contents(area)
+        world.caf("jobs", "reset", str(RUN), "Fit")
+        world.caf("run", "--once")
+        assert world.jobs()[RUN] == ("FAILED", "preparation", 2)
         ((reason,),) = world.query("SELECT reason FROM job")
         assert f"{area} is there already" in reason
         assert f"caf jobs reset {RUN} Fit" in reason
-        assert ([*area.iterdir()] if area.is_dir() else area.read_text()) == before
-        assert world.runs_started() == {}
+        assert contents(area) == before
+        assert world.runs_started() == {RUN: 1}
         world.caf("jobs", "reset", str(RUN), "Fit")
         world.caf("run", "--once")
-        wait_until(lambda: bool(world.runs_started()), what="the next folder's payload")
-        assert world.jobs()[RUN][2] == 2
+        wait_until(lambda: world.runs_started() == {RUN: 2}, what="the next folder's payload")
+        assert world.jobs()[RUN][2] == 3
         world.end_payloads()
+
+    @pytest.mark.parametrize("kind", ["folder", "file", "link"])
+    def test_one_that_was_there_before_the_database_is_shown_to_a_person(self, tmp_path: Path, kind: str) -> None:
+        world = World(tmp_path, [RUN])
+        area = somebodys(tmp_path, 1, kind)
+        before = contents(area)
+        world.caf("run", "--once")
+        assert world.jobs()[RUN] == ("WAITING", None, 2)
+        assert "area 1 does not say whose it is" in world.caf("jobs", "why", str(RUN), "Fit").stdout.replace("\n", " ")
+        assert (contents(area), world.runs_started()) == (before, {})
+        world.caf("jobs", "start", str(RUN), "Fit")
+        world.caf("run", "--once")
+        wait_until(lambda: bool(world.runs_started()), what="the next folder's payload")
+        assert (world.jobs()[RUN][2], contents(area)) == (2, before)
+        world.end_payloads()
+
+
+def somebodys(folder: Path, attempt: int, kind: str) -> Path:
+    """Put something into the place of an attempt's area that caf did not make."""
+    area = folder / "work" / f"{RUN}_Fit" / str(attempt)
+    area.parent.mkdir(parents=True, exist_ok=True)
+    if kind == "file":
+        area.write_text("precious")
+        return area
+    precious = area if kind == "folder" else folder / "home"
+    precious.mkdir()
+    (precious / "mine").write_text("precious")
+    if kind == "link":
+        area.symlink_to(precious)
+    return area
+
+
+def contents(area: Path) -> object:
+    return [*area.iterdir()] if area.is_dir() else area.read_text()

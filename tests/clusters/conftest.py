@@ -12,6 +12,17 @@ from tests.clusters.htcondor import HTCondor
 from tests.clusters.shared import run_of, taking_turns
 from tests.clusters.slurm import Slurm
 
+HERE = Path(__file__).parent
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark all tests of this folder: they need minutes and real batch systems."""
+    for item in items:
+        if HERE in item.path.parents:
+            item.add_marker("clusters")
+
+
 Cluster = TypeVar("Cluster", Slurm, HTCondor)
 
 
