@@ -141,6 +141,7 @@ def test_a_supervisor_killed_while_it_takes_over_takes_over_the_next_time(world:
     assert world.jobs() == dict.fromkeys(RUNS, ("DONE", "ok", 1))
 
 
+@pytest.mark.campaign
 def test_without_any_database_all_is_found_in_the_areas_again(world: World) -> None:
     """The worst of all days: no backup. What was done is known from the areas, and only the rest is run."""
     with world.running() as process:

@@ -108,7 +108,7 @@ def _statements(world: World, counter: Path) -> int:
 @pytest.mark.parametrize("earlier_rounds", [0, 1], ids=["first round", "second round"])
 def test_death_at_some_statements_of_a_round(tmp_path: Path, earlier_rounds: int) -> None:
     """The quick one, for every day: so many deaths that a whole part that is not safe does not get through."""
-    _die_at(tmp_path, earlier_rounds, every=8)
+    _die_at(tmp_path, earlier_rounds, every=16)
 
 
 @pytest.mark.campaign
