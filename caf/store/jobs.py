@@ -216,8 +216,10 @@ def move(
         columns |= {"mark": None, "marked": None}
     if target not in FOLLOWED:
         columns |= {"lost": None, "twins": None, "adopted": None}
-    assignments = ", ".join(f"{name} = ?" for name in columns)
-    conn.execute(f"UPDATE job SET {assignments} WHERE id = ?", (*columns.values(), row["id"]))
+    # What stays as it is is not named: each column that is costs its indices, checks and triggers.
+    changed = {name: value for name, value in columns.items() if name == "updated" or row[name] != value}
+    assignments = ", ".join(f"{name} = ?" for name in changed)
+    conn.execute(f"UPDATE job SET {assignments} WHERE id = ?", (*changed.values(), row["id"]))
     _note_attempt(conn, row, columns, attempt_sets or {}, result, why)
     if source is not target or who != ORGANISE:
         which = {"run": row["run"], "job": row["job"], "attempt": columns["attempt"]}
