@@ -64,6 +64,7 @@ def to_the_end(world: World) -> None:
         wait_until(lambda: all_over(world), 60, "the end of all jobs")
 
 
+@pytest.mark.campaign
 def test_a_copy_from_the_middle_is_refused_then_compared_and_nothing_runs_twice(world: World) -> None:
     with world.running() as process:
         wait_until(lambda: list(states(world).values()).count("RUNNING") == 3, what="three jobs")

@@ -25,6 +25,7 @@ fi
 """
 
 
+@pytest.mark.campaign
 @pytest.mark.timeout(120)
 def test_no_attempt_begins_while_something_of_the_last_one_lives(tmp_path: Path) -> None:
     """It clears its environment, ignores TERM, removes its own claim and records, or makes them unreadable."""
@@ -43,6 +44,7 @@ def test_no_attempt_begins_while_something_of_the_last_one_lives(tmp_path: Path)
         world.end_payloads()
 
 
+@pytest.mark.campaign
 def test_work_is_not_moved_away_under_running_jobs(tmp_path: Path) -> None:
     """Their claims are in the old folder: with --take-over too, nothing may be begun in another."""
     world = World(tmp_path, [490001], body="sleep 300")

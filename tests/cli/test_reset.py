@@ -3,6 +3,8 @@
 import json
 from pathlib import Path
 
+import pytest
+
 from caf.domain.jobs import Result, State
 from caf.store import jobs
 from tests.cli.pretend import RAMP, Site, move
@@ -80,6 +82,7 @@ def test_wrong_usage(site: Site) -> None:
         assert (answer.status, said in " ".join(answer.err.split())) == (2, True), answer.err
 
 
+@pytest.mark.campaign
 def test_the_next_attempt_is_made_with_it_and_the_one_after_without(tmp_path: Path) -> None:
     """From end to end: rendered, in job.json, and gone."""
     world = World(tmp_path, [490001], body="echo release #RELEASE#", job='tags = { RELEASE = "1.0" }\n')

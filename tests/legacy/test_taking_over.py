@@ -265,6 +265,7 @@ def test_a_later_import_adds_what_is_new(old: sqlite3.Connection, conn: sqlite3.
     assert (again.runs, again.known_runs, again.jobs) == (1, 1, {"DONE": 1})
 
 
+@pytest.mark.campaign
 def test_progress_is_told_page_by_page(
     old: sqlite3.Connection, conn: sqlite3.Connection, tmp_path: Path, configuration: Configuration
 ) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -119,6 +120,7 @@ def _one_by_one(conn: sqlite3.Connection, rules: Rules) -> None:
     discovery.absorb(conn, careful, -1, 1000, NOW, NOW_NS)
 
 
+@pytest.mark.campaign
 @settings(max_examples=80, deadline=None)
 @given(runs=RUNS, rules=st.tuples(LISTENERS, CORRECTIONS))
 def test_in_bulk_and_one_by_one_are_the_same(runs: list[Mapping[str, Any]], rules: tuple[Any, ...]) -> None:

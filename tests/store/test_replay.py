@@ -70,6 +70,7 @@ def _one_by_one(conn: sqlite3.Connection, judged_by: Rules, now: int, replica_ti
     later=st.sampled_from([0, 50, 200]),
     page=st.sampled_from([1, 3, 20_000]),
 )
+@pytest.mark.campaign
 def test_the_difference_is_that_of_judging_one_by_one(
     runs: list[Mapping[str, Any]], before: tuple[Any, ...], after: tuple[Any, ...], later: int, page: int
 ) -> None:

@@ -2,11 +2,14 @@
 
 from pathlib import Path
 
+import pytest
+
 from tests.world import World, wait_until
 
 RUN = 490001
 
 
+@pytest.mark.campaign
 def test_the_first_stops_by_itself_once_its_lock_file_is_removed(tmp_path: Path) -> None:
     world = World(tmp_path, [RUN]).quick()
     lock = tmp_path / "state" / "caf.lock"

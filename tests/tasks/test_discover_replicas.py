@@ -74,6 +74,7 @@ class TestReplicaWhileRead:
         assert duty.round().new == 1
         assert duty.statuses() == {RUN: "ACCEPTED", RUN + 1: "ACCEPTED"}
 
+    @pytest.mark.campaign
     def test_a_copy_over_the_file_never_mixes_two_states(self, tmp_path: Path) -> None:
         """A plain cp, again and again, in pieces: whatever a round takes over is one whole state."""
         with Duty(tmp_path, CONFIGURATION) as duty:

@@ -94,6 +94,7 @@ def test_files_on_tape_are_recalled_and_then_used(world: World, tape: Tape) -> N
     play(world, scene)
 
 
+@pytest.mark.campaign
 def test_it_is_asked_after_less_and_less_often_and_given_up(world: World, tape: Tape) -> None:
     tape.offline(path(FIRST, "a"))
 
