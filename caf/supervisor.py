@@ -3,30 +3,22 @@
 import os
 import signal
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import anyio
 
 from caf import __version__, lock, log
-from caf.batch import systems
-from caf.batch.interface import Batch
-from caf.batch.local import LocalBatch, boot_id
 from caf.config import Configuration, load, parse
 from caf.domain.errors import ConfigError, StoreError
-from caf.domain.jobs import BUSY, State
 from caf.duty import Duty
-from caf.force import checked, keep, reject, reload, watch_file
+from caf.force import checked, reject, reload, watch_file
 from caf.notify import notify, watchdog_interval
+from caf.opening import open_house
 from caf.paths import DATABASE, LOCK, state_folder
-from caf.storage.child import FileChild
-from caf.store import configurations, jobs
-from caf.store.database import Database, connect, database_id, open_database, recall, remember
-from caf.tasks import afterwards, archive, discover, mail, organise
-from caf.tasks.checks import Checks
-from caf.tasks.house import CALLS, House
-from caf.tasks.standing import own_work
+from caf.store import configurations
+from caf.store.database import connect
+from caf.tasks.house import House
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 NOTICE = 0.5  # s between two looks whether a command wrote to the database
@@ -103,7 +95,7 @@ async def _in_house(
     mine: lock.Lock,
     signals: AsyncIterator[signal.Signals],
 ) -> int:
-    async with _house(configuration, folder, take_over) as (house, duties):
+    async with open_house(configuration, folder, take_over) as (house, duties):
         house.log.info("supervisor.started", version=__version__, pid=os.getpid(), database=house.database_id)
         if complaint is not None:
             await reject(house, complaint)
@@ -113,92 +105,15 @@ async def _in_house(
         if unheeded := configuration.unheeded():
             house.log.warning("config.unheeded", keys=unheeded)
         if once:
-            for duty in duties:
+            for name, duty in duties.items():
                 await duty.round(house)
-                while duty is duties[1] and house.checks.any() and not duty.failures:
+                while name == "organise" and house.checks.any() and not duty.failures:
                     await house.checks.all_ended()
                     await duty.round(house)
-            return 1 if any(duty.failures for duty in duties) else 0
-        await _serve(house, duties, mine, signals)
+            return 1 if any(duty.failures for duty in duties.values()) else 0
+        await _serve(house, tuple(duties.values()), mine, signals)
         house.log.info("supervisor.stopped")
     return 0 if mine.lost() is None else 1
-
-
-async def _stay_with(database: Database, work: str, kind: str) -> None:
-    """Refuse another folder of working areas, or another batch system, while attempts are out in the old one.
-
-    Their claims are in the one, and only the other can tell what becomes of them.
-    """
-    out = await database.call(jobs.in_states, BUSY | {State.CANCELLING})
-    for name, key, now in (("work", "[caf] work", work), ("batch_kind", "[batch] kind", kind)):
-        before = await database.call(recall, name)
-        if before is not None and before != now and out:
-            raise StoreError(
-                f"{key} was {before} and is {now} now, but {len(out)} jobs are out in {before}: put it back until "
-                "they have ended, see `caf jobs list`"
-            )
-
-
-@asynccontextmanager
-async def _house(
-    configuration: Configuration, folder: Path, take_over: bool
-) -> AsyncIterator[tuple[House, tuple[Duty, ...]]]:
-    """Open everything that the duties need, and close it in the opposite order."""
-    async with (
-        open_database(folder / DATABASE) as database,
-        FileChild(CALLS) as files,
-        FileChild(CALLS) as source_files,
-        FileChild(CALLS) as raw_files,
-        FileChild(CALLS) as archive_files,
-    ):
-        identity = await database.call(database_id)
-        work, kind = str(configuration.caf.work), configuration.batch.kind
-        await _stay_with(database, work, kind)
-        generation = await own_work(database, files, work, identity, take_over=take_over)
-        for name, text in (("work", work), ("batch_kind", kind)):
-            await database.call(remember, name, text)
-        configuration_id = await keep(database, configuration, time.time())
-        duties: tuple[Duty, ...] = ()
-
-        def organise_soon() -> None:
-            duties[1].wake()
-
-        def refill() -> None:
-            duties[1].hurry()
-
-        batch = _batch(kind, identity, lambda: house, refill)
-        children = (files, source_files, raw_files)
-        house = House(configuration, configuration_id, database, identity, *children, batch, time.time)
-        house.jobs_made, house.checks, house.generation = organise_soon, Checks(refill), generation
-        house.archive_files = archive_files
-        if isinstance(batch, LocalBatch):
-            house.just_ended = batch.take_ended
-        house.steady = lambda: (boot_id(), time.clock_gettime(time.CLOCK_BOOTTIME))
-        house.scripts_due = lambda: duties[2].wake()
-        duties = (
-            Duty("discover", lambda: house.configuration.duties.discover, discover.run_once),
-            Duty("organise", lambda: house.configuration.duties.organise, organise.run_once, organise.run_quick),
-            Duty("afterwards", lambda: house.configuration.duties.organise, afterwards.run_once),
-            Duty("archive", lambda: house.configuration.duties.organise, archive.run_once),
-            Duty("mail", lambda: mail.interval(house.configuration), mail.run_once),
-        )
-        try:
-            yield house, duties
-        finally:
-            await house.checks.close()
-            await batch.close()
-
-
-def _batch(kind: str, identity: str, house: Callable[[], House], refill: Callable[[], None]) -> Batch:
-    """Make the batch system; how long its clients may take is what the configuration in force says."""
-
-    def limit() -> float:
-        return house().configuration.batch.client_timeout
-
-    def unreadable(client: str, said: str) -> None:
-        house().log.error("batch.unreadable", client=client, said=said)
-
-    return systems.make(kind, systems.Surroundings(identity, limit, unreadable, refill, time.time))
 
 
 async def _serve(

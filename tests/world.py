@@ -66,6 +66,7 @@ class World:
     ) -> None:
         self.folder = folder
         self.started = folder / "started.txt"
+        self.runs: list[int] = []
         for name in ("cool", "raw", "templates"):
             (folder / name).mkdir()
         (folder / "listeners.toml").write_text(CONFIGURATION.format(slots=slots, job=job, caf=caf))
@@ -76,6 +77,7 @@ class World:
 
     def add_runs(self, runs: Sequence[int], run_type: str = "scan") -> None:
         """Write complete runs of long ago into the replica, and a raw file for each."""
+        self.runs += runs
         path = self.folder / "cool" / "replica.db"
         write = Replica.open if path.exists() else Replica.create
         with write(str(path), "CONDBR2", time.time_ns()) as replica:

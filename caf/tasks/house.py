@@ -62,6 +62,7 @@ class House:
     raw_files: FileChild
     batch: Batch
     clock: Callable[[], float]
+    state: Path = Path("state")  # the folder of the database
     archive_files: FileChild | None = None  # None: those of working areas
     jobs_made: Callable[[], None] = lambda: None
     scripts_due: Callable[[], None] = lambda: None

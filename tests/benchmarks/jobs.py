@@ -23,6 +23,7 @@ from pathlib import Path
 
 from caf import lock, log, supervisor
 from caf.config import Configuration, load
+from caf.opening import open_house
 from caf.paths import LOCK
 from caf.tasks import discover
 from caf.tasks.house import House
@@ -112,11 +113,11 @@ async def _through_caf(config: Path, folder: Path, jobs: int) -> Cost:
 
 
 async def _in_house(configuration: Configuration, folder: Path, mine: lock.Lock, jobs: int) -> Cost:
-    async with supervisor._house(configuration, folder / "state", False) as (house, duties):
+    async with open_house(configuration, folder / "state", False) as (house, duties):
         await discover.run_once(house)
         await house.files.call("read_records", [str(folder / "none")], timeout=60)  # so that all is up
         begun, spent = time.time(), processor_time()
-        await supervisor._serve(house, duties, mine, _when_done(house, jobs))
+        await supervisor._serve(house, tuple(duties.values()), mine, _when_done(house, jobs))
         spent = processor_time() - spent
         (ended,) = await house.database.call(lambda conn: conn.execute("SELECT max(updated) FROM job").fetchone())
     return Cost(ended - begun, spent)

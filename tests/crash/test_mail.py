@@ -5,15 +5,13 @@ import os
 import shutil
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from email import message_from_bytes, policy
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from caf import log
 from caf.batch.local import LocalBatch
 from caf.config import load
 from caf.domain.jobs import Word
@@ -22,6 +20,7 @@ from caf.store import configurations, database, jobs, outbox
 from caf.store.database import connect, open_database
 from caf.tasks import mail
 from caf.tasks.house import CALLS, House
+from tests.crash.dying import OnStatement, deaths, die_after, forked
 from tests.postoffice import PostOffice
 from tests.tasks.stage import Stage, play
 from tests.world import World, wait_until
@@ -81,42 +80,15 @@ async def _round(world: World, now: float) -> None:
         await mail.run_once(house)
 
 
-def one_round(
-    world: World, now: float, on_statement: Callable[[], None] | None = None, victim: Path | None = None
-) -> int:
+def one_round(world: World, now: float, on_statement: OnStatement | None = None, victim: Path | None = None) -> int:
     """Do one round of the duty in a forked process; gives its status."""
-    child = os.fork()
-    if child == 0:
-        try:
-            null = os.open(os.devnull, os.O_WRONLY)
-            os.dup2(null, 1)
-            log.configure()
-            if victim is not None:
-                victim.write_text(str(os.getpid()))
-            if on_statement is not None:
 
-                def traced(path: Path, **more: Any) -> Any:
-                    conn = connect(path, **more)
-                    conn.set_trace_callback(lambda _statement: on_statement())
-                    return conn
+    def work() -> None:
+        if victim is not None:
+            victim.write_text(str(os.getpid()))
+        asyncio.run(_round(world, now))
 
-                database.connect = traced
-            asyncio.run(_round(world, now))
-            os._exit(0)
-        finally:
-            os._exit(70)
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-
-
-def die_after(count: int) -> Callable[[], None]:
-    left = [count]
-
-    def statement() -> None:
-        left[0] -= 1
-        if left[0] < 0:
-            os.kill(os.getpid(), signal.SIGKILL)
-
-    return statement
+    return forked(work, on_statement)
 
 
 def news_of(folder: Path, url: str) -> World:
@@ -156,23 +128,18 @@ def copied(world: World, folder: Path) -> World:
 @pytest.mark.parametrize("step", [5, pytest.param(1, marks=pytest.mark.campaign)])
 def test_death_at_every_statement_from_composing_to_marking(tmp_path: Path, step: int) -> None:
     """At every fifth in the quick run."""
-    counter = tmp_path / "count"
-
-    def count() -> None:
-        with counter.open("ab") as file:
-            file.write(b".")
-
     with post_office(tmp_path / "office") as url:
         news = news_of(tmp_path / "news", url)
-        assert one_round(copied(news, tmp_path / "reference"), NOW, count) == 0
-        total = counter.stat().st_size
-        assert total > 20
-        for number in range(0, total, step):
+        worlds: dict[int, World] = {}
+
+        def attempt(number: int) -> int:
             for path in (tmp_path / "office").glob("*.mail"):
                 path.unlink()
-            world = copied(news, tmp_path / str(number))
-            assert one_round(world, NOW, die_after(number)) == -signal.SIGKILL
-            all_told(world, tmp_path / "office")
+            worlds[number] = copied(news, tmp_path / str(number))
+            return one_round(worlds[number], NOW, die_after(number))
+
+        for number in deaths(attempt, step, least=20):
+            all_told(worlds.pop(number), tmp_path / "office")
 
 
 def test_death_before_the_servers_answer_sends_the_same_mail_again(tmp_path: Path) -> None:

@@ -1,0 +1,121 @@
+"""How a supervisor dies at an SQL statement: in a forked process, at the first one, a few later, until none is left."""
+
+import json
+import os
+import signal
+import sqlite3
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Self
+
+from caf import log, opening, supervisor
+from caf.domain.errors import CafError
+from caf.store import database
+from tests.world import FINAL, World
+
+OnStatement = Callable[[], object]
+
+
+class DoneHere:
+    """A file child's calls, done in this very process: the same functions, the same JSON, no process to start."""
+
+    def __init__(self, calls: Mapping[str, str]) -> None:
+        self._calls = calls
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_why: object) -> None:
+        return None
+
+    async def call(self, name: str, *args: Any, timeout: float, **keywords: Any) -> Any:
+        module, _, function = self._calls[name].partition(":")
+        args, keywords = json.loads(json.dumps([args, keywords]))
+        return json.loads(json.dumps(getattr(import_module(module), function)(*args, **keywords)))
+
+    async def many(self, calls: Iterable[tuple[str, Sequence[Any]]], *, timeout: float) -> list[Any]:
+        answers: list[Any] = []
+        for name, args in calls:
+            try:
+                answers.append(await self.call(name, *args, timeout=timeout))
+            except CafError as error:
+                answers.append(error)
+        return answers
+
+
+def forked(work: Callable[[], int | None], on_statement: OnStatement | None = None, *, real: bool = False) -> int:
+    """Do something in a forked process, each of whose SQL statements may be its last; gives its status.
+
+    File children are `real`, or their calls are done in that process.
+    """
+    child = os.fork()
+    if child == 0:
+        try:
+            sys.settrace(None)  # what is covered here is lost anyway
+            if not real:
+                vars(opening)["FileChild"] = DoneHere
+            null = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(null, 1)
+            os.dup2(null, 2)
+            log.configure()
+            if on_statement is not None:
+                _trace(on_statement)
+            os._exit(work() or 0)
+        finally:
+            os._exit(70)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def _trace(on_statement: OnStatement) -> None:
+    connect = database.connect
+
+    def traced(path: Path, **more: bool) -> sqlite3.Connection:
+        conn = connect(path, **more)
+        conn.set_trace_callback(lambda _statement: on_statement())
+        return conn
+
+    database.connect = traced  # type: ignore[assignment]  # of this process only
+
+
+def die_after(count: int) -> OnStatement:
+    """Die at the statement after so many."""
+    left = count
+
+    def statement() -> None:
+        nonlocal left
+        left -= 1
+        if left < 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    return statement
+
+
+def deaths(attempt: Callable[[int], int], step: int, least: int) -> Iterator[int]:
+    """Have `attempt` die after 0, `step`, ... statements, until it has none left to die at; yields after each death.
+
+    So every statement has its turn, also where not every attempt has as many. `least`: with fewer something is wrong.
+    """
+    number = 0
+    while (status := attempt(number)) == -signal.SIGKILL:
+        yield number
+        number += step
+    assert status == 0, f"after {number} statements it ended with {status}"
+    assert number > least, f"it has {number} statements at most"
+
+
+def once(world: World, on_statement: OnStatement | None = None, *, real: bool = False) -> int:
+    """Do one round of every duty in a forked process; gives its status."""
+    return forked(lambda: supervisor.main(world.config, once=True), on_statement, real=real)
+
+
+def to_the_end(world: World, rounds: int = 12) -> None:
+    """Carry on with rounds that nobody disturbs until every job is over."""
+    runs = len(world.runs)
+    for _ in range(rounds):
+        assert once(world) == 0
+        if len(world.jobs()) == runs and all(job[0] in FINAL for job in world.jobs().values()):
+            return
+        world.payloads_over()
+    raise AssertionError(f"not at an end after {rounds} rounds: {world.jobs()}")
