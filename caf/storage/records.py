@@ -53,6 +53,25 @@ def _read_area(area: str) -> dict[str, Any]:
         return {**unknown, "error": str(storage_error("read", error.filename or area, error))}
 
 
+def stirred(areas: list[tuple[str, bool, bool]]) -> list[bool]:
+    """Tell of each area, given whether it held a claim and a whole start record but no exit record, if that is not so.
+
+    True also where it cannot be looked at: the records are read then, and say why.
+    """
+    return [_stirred(*area) for area in areas]
+
+
+def _stirred(area: str, claim: bool, start: bool) -> bool:
+    try:
+        if _status(f"{area}/exit") is not None or (_status(f"{area}/{CLAIM}") is not None) is not claim:
+            return True
+        if claim and _status(f"{area}/{CLAIM}/{REVOKED}") is not None:
+            return True
+        return (_status(f"{area}/{START}") is not None) is not start
+    except OSError:
+        return True
+
+
 def _status(path: str) -> os.stat_result | None:
     try:
         return os.lstat(path)

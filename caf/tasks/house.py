@@ -29,6 +29,7 @@ CALLS = {
     "read_text": "caf.storage.work:read_text",
     "stamp": "caf.storage.work:stamp",
     "read_records": "caf.storage.records:read_records",
+    "stirred": "caf.storage.records:stirred",
     "revoke": "caf.storage.records:revoke",
     "find_all": "caf.storage.raw:find_all",
     "look_again": "caf.storage.raw:look_again",
@@ -71,6 +72,7 @@ class House:
     just_ended: Callable[[], set[str]] = set  # tokens of attempts of which the batch system says so by itself
     checks: Checks = field(default_factory=Checks)
     generation: int = 0  # of the database: see caf/storage/work.py
+    still: dict[int, Any] = field(default_factory=dict)  # by job id: see caf/tasks/organise/still.py
     compare: bool = True  # areas may have been found that the database does not know
     log: Any = field(default_factory=log.get_log)
     _parsed: dict[int, Configuration | ConfigError] = field(default_factory=dict)

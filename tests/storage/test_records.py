@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from caf.domain.errors import StorageError
-from caf.storage.records import read_records, revoke, start_ticks
+from caf.storage.records import read_records, revoke, start_ticks, stirred
 from caf.storage.work import mark_work
 
 DATABASE = "0123abcd"
@@ -194,3 +194,18 @@ def test_an_unmounted_work_folder_is_not_taken_for_a_missing_area(area: Path, ma
 def test_an_error_of_the_file_system_is_not_a_lost_claim() -> None:
     with pytest.raises(StorageError, match="cannot make"):
         revoke("/dev/null/1", TOKEN)
+
+
+def test_an_area_is_stirred_by_all_that_comes_or_goes(area: Path) -> None:
+    path = str(area)
+    assert stirred([(path, False, False)]) == [False]
+    assert stirred([(path, True, False)]) == [True]
+    (area / "claim").mkdir()
+    assert stirred([(path, False, False), (path, True, False)]) == [True, False]
+    (area / "start").write_text("torn")
+    assert stirred([(path, True, False), (path, True, True)]) == [True, False]
+    (area / "claim" / "revoked").mkdir()
+    assert stirred([(path, True, True)]) == [True]
+    (area / "claim" / "revoked").rmdir()
+    (area / "exit").write_text("")
+    assert stirred([(path, True, True), (path + "/exit", False, False)]) == [True, True]

@@ -26,6 +26,7 @@ from caf.tasks.organise.lost import heed
 from caf.tasks.organise.moves import ask_to_end, carry_out
 from caf.tasks.organise.readable import can_be_read
 from caf.tasks.organise.revoke import revoke
+from caf.tasks.organise.still import at_rest, keep, unchanged
 from caf.tasks.organise.witnesses import Heard, look, read_records, watched
 
 AGAIN = 10.0  # s until one that was asked to end, and has not, is asked more firmly
@@ -42,10 +43,14 @@ async def follow_attempts(house: House, tokens: Collection[str] | None = None) -
     if not rows:
         return 0
     heard = Heard()
-    await read_records(house, rows, heard)
+    resting = await at_rest(house, rows, heard) if tokens is None else set()
+    await read_records(house, [row for row in rows if row["id"] not in resting], heard)
     troubles: list[BatchError | StorageError] = []
     await look(house, rows, heard, troubles)
-    decided = await heed(house, [_decide(house, row, heard) for row in rows])
+    quiet = unchanged(house, resting, heard)
+    decided = await heed(house, [_decide(house, row, heard) for row in rows if row["id"] not in quiet])
+    if tokens is None:
+        keep(house, quiet, decided, heard)
     moved = await _become(house, decided)
     # Ending comes before preparing anew: the job that is to end may be the one that fills the disk.
     to_end = [one for one in decided if one[3].step is Step.CANCEL] + await _overdue(house, decided)

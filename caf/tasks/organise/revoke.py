@@ -6,7 +6,7 @@ from typing import Any
 
 from caf.batch.interface import Watched
 from caf.domain.errors import BatchError, StorageError
-from caf.domain.following import Decision, Records, Sighting
+from caf.domain.following import REVOKED, Decision, Records, Sighting
 from caf.domain.jobs import Result, State
 from caf.domain.judging import retry_delay
 from caf.store.jobs import Change
@@ -57,6 +57,8 @@ async def _after_revoke(house: House, row: sqlite3.Row, decision: Decision, unpr
             result = Result.PREPARATION if target is State.FAILED else None
             sets = {"tries": row["tries"]} if target is State.NEW else {}
             return Change(row["id"], state, row["attempt"], target, why, result, sets=sets)
+        if decision.why == REVOKED:  # when it was refused: the batch system's words are what a person wants to see
+            why = f"{row['reason']}; revoked, so that it can never start"
         sets = {"not_before": row["not_before"], "tries": row["tries"]}
         return Change(row["id"], state, row["attempt"], State.PREPARED, why, sets=sets)
     _, table, _ = await house.tables_of(row)

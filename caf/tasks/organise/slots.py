@@ -20,7 +20,7 @@ async def next_in_line(house: House) -> list[sqlite3.Row]:
     """
     slots = (house.configuration.batch.slots or os.cpu_count() or 1) + slots_freed(house)
     free, rows = await house.database.call(queue.for_slots, house.clock(), slots)
-    room = Room(free, {})
+    room = Room(free, {}, house.configuration.batch.group_slots)
     chosen: dict[int, sqlite3.Row] = {}
     full: set[str] = set()
     unknown: set[str] = set()
@@ -28,10 +28,10 @@ async def next_in_line(house: House) -> list[sqlite3.Row]:
         without: set[str] = set()
         good = await readable(house, rows)
         for row in good:
-            group = await _group_of(house, row)
+            group, cpus = await _wanted(house, row)
             if row["id"] not in chosen and row["job"] not in without:
                 await _measure(house, room, group, unknown)
-                if room.take(group):
+                if room.take(group, cpus):
                     chosen[row["id"]] = row
                 elif room.free > 0:
                     without.add(row["job"])
@@ -47,11 +47,12 @@ async def next_in_line(house: House) -> list[sqlite3.Row]:
     return list(chosen.values())
 
 
-async def _group_of(house: House, row: sqlite3.Row) -> str | None:
-    """Give the group whose share a job counts in; None if it has none, or no share is set."""
+async def _wanted(house: House, row: sqlite3.Row) -> tuple[str | None, int]:
+    """Give the group whose share a job counts in, and how much it takes; None if it has none, or no share is set."""
     if house.configuration.batch.group_slots is None or not house.batch.has_groups:
-        return None
-    return (await house.tables_of(row))[1].group
+        return None, 1
+    table = (await house.tables_of(row))[1]
+    return table.group, table.cpus
 
 
 async def _measure(house: House, room: Room, group: str | None, unknown: set[str]) -> None:
@@ -61,8 +62,8 @@ async def _measure(house: House, room: Room, group: str | None, unknown: set[str
         return
     out = await house.database.call(jobs.in_states, HOLDING)
     # One whose configuration cannot be read counts in every group: it may be of this one.
-    groups = [await _group_of(house, row) if await can_be_read(house, row) else group for row in out]
-    own = use_of_groups(groups).get(group, 0)
+    taken = [await _wanted(house, row) if await can_be_read(house, row) else (group, 1) for row in out]
+    own = use_of_groups(taken).get(group, 0)
     others = await house.batch.group_use(group)
     room.groups[group] = group_room(share, own, others)
     if others is None:

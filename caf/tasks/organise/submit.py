@@ -113,7 +113,7 @@ async def _submit(house: House, row: sqlite3.Row, token: str) -> Change:
         sighting = await house.batch.submit(_submission(house, row, table, token))
     except BatchRefused as error:
         house.log.warning("submit.failed", run=row["run"], job=row["job"], error=str(error))
-        return await _refused(house, row, table, token, str(error))
+        return await _refused(house, row, table, token, error)
     target = State.RUNNING if sighting.sight is Sight.RUNNING else State.PENDING
     why = f"submitted as {sighting.batch_id}" if sighting.batch_id else "submitted"
     sets = {"batch_id": sighting.batch_id, "tries": row["tries"]}
@@ -139,13 +139,17 @@ def _later(house: House, row: sqlite3.Row, why: str) -> Change:
     return Change(row["id"], State.SUBMITTING, row["attempt"], State.SUBMITTING, why, sets=sets)
 
 
-async def _refused(house: House, row: sqlite3.Row, table: JobTable, token: str, why: str) -> Change:
-    """Try a refused submission again later, as another attempt, up to the limit. The claim makes sure of the no."""
+async def _refused(house: House, row: sqlite3.Row, table: JobTable, token: str, error: BatchRefused) -> Change:
+    """Try a refused submission again later, as another attempt, up to the limit. The claim makes sure of the no.
+
+    One for which there was no room just now is not counted: it waits for that.
+    """
+    why = str(error)
     outcome = await house.files.call("revoke", house.area(row), token, timeout=QUICK)
     if outcome not in {"won", "revoked"}:
         return _later(house, row, f"refused, but its payload has begun: {why}")
-    tries = row["tries"] + 1
+    tries = row["tries"] + (not error.transient)
     if tries >= table.attempts:
         return Change(row["id"], State.SUBMITTING, row["attempt"], State.FAILED, why, Result.REFUSED)
-    sets = {"tries": tries, "not_before": house.clock() + retry_delay(table.retry_after, tries)}
+    sets = {"tries": tries, "not_before": house.clock() + retry_delay(table.retry_after, max(tries, 1))}
     return Change(row["id"], State.SUBMITTING, row["attempt"], State.SUBMITTING, why, sets=sets)

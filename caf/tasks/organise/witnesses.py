@@ -19,15 +19,19 @@ class Heard:
     raw: dict[int, dict[str, Any]] = field(default_factory=dict)
     records: dict[int, Records] = field(default_factory=dict)
     sightings: dict[int, Sighting] = field(default_factory=dict)
+    watched: dict[int, Watched] = field(default_factory=dict)
 
 
 async def read_records(house: House, rows: Sequence[sqlite3.Row], heard: Heard) -> None:
     """Read what stands in the area of each attempt."""
+    if not rows:
+        return
     areas = [house.area(row) for row in rows]
     found = await house.files.call("read_records", areas, timeout=QUICK)
     for row, raw in zip(rows, found, strict=True):
         heard.raw[row["id"]] = raw
         heard.records[row["id"]] = _records(raw, row["token"])
+        heard.watched.pop(row["id"], None)
 
 
 def _records(raw: dict[str, Any], token: str) -> Records:
@@ -75,8 +79,12 @@ async def look(
 
 def watched(house: House, row: sqlite3.Row, heard: Heard) -> Watched:
     """Give an attempt as a batch system is asked about it."""
-    start, area = heard.raw[row["id"]].get("start"), house.area(row)
-    return Watched(row["token"], row["batch_id"], start, asked=row["asked"], area=area)
+    known = heard.watched.get(row["id"])
+    if known is None:
+        start, area = heard.raw[row["id"]].get("start"), house.area(row)
+        known = Watched(row["token"], row["batch_id"], start, asked=row["asked"], area=area)
+        heard.watched[row["id"]] = known
+    return known
 
 
 def _asks(house: House, records: Records) -> bool:
