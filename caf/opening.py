@@ -70,7 +70,7 @@ async def open_house(
         house.jobs_made = lambda: duties["organise"].wake()
         house.scripts_due = lambda: duties["afterwards"].wake()
         if isinstance(batch, LocalBatch):
-            house.just_ended = batch.take_ended
+            house.just_ended, house.durations = batch.take_ended, {}
         house.steady = lambda: (boot_id(), time.clock_gettime(time.CLOCK_BOOTTIME))
         duties.update((duty.name, duty) for duty in _duties(house))
         try:
@@ -102,4 +102,7 @@ def _batch(kind: str, identity: str, house: Callable[[], House], refill: Callabl
     def unreadable(client: str, said: str) -> None:
         house().log.error("batch.unreadable", client=client, said=said)
 
-    return systems.make(kind, systems.Surroundings(identity, limit, unreadable, refill, time.time))
+    def slots() -> int:
+        return house().slots()
+
+    return systems.make(kind, systems.Surroundings(identity, limit, unreadable, refill, time.time, slots))

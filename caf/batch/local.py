@@ -11,7 +11,7 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +24,9 @@ from caf.domain.jobs import Result
 NOT_FOR_JOBS = {"NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "LISTEN_FDS", "LISTEN_PID", "INVOCATION_ID"}
 KILL_AFTER = 10.0  # s between asking a job to end and making it end
 TOGETHER = 0.005  # s between the end of a job and the word of it, while others run that may end as well
+UNHURRIED = 0.02  # s, where so many wait here for their turn that none of the slots is empty meanwhile
 STAT = 4096  # bytes, more than a line of /proc/PID/stat has
+WAITS = "it begins as soon as a job of this machine ends"
 EXEC_LOOKS = 100  # one a millisecond, at a process that hides its token within exec
 
 
@@ -45,6 +47,14 @@ class Identity:
         pid, _, rest = batch_id.partition("-")
         ticks, _, boot = rest.partition("-")
         return cls(int(pid), int(ticks), boot) if pid.isdecimal() and ticks.isdecimal() and boot else None
+
+
+def process_of(start: Mapping[str, object]) -> str | None:
+    """Give the batch id of the process that wrote a start record; None if it could not tell what is needed for it."""
+    pid, ticks, boot = start.get("pid"), start.get("start_ticks"), start.get("boot")
+    if isinstance(pid, int) and isinstance(ticks, int) and isinstance(boot, str) and boot:
+        return str(Identity(pid, ticks, boot))
+    return None
 
 
 def boot_id() -> str:
@@ -106,16 +116,23 @@ def _environment(pid: str) -> bytes:
 
 
 class LocalBatch:
-    """Runs attempts on this machine; `on_end` is called on the event loop whenever one has ended, or may have."""
+    """Runs attempts on this machine; `on_end` is called on the event loop whenever one has ended, or may have.
+
+    No more run at once than there are `slots`: what is handed over beyond them waits, and begins as soon as one ends.
+    """
 
     submit_grace: float | None = 0.0
     keeps_walltime = False
     has_groups = False
     id_variable = None
 
-    def __init__(self, on_end: Callable[[], None], *, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, on_end: Callable[[], None], *, clock: Callable[[], float], slots: Callable[[], int] = lambda: 1_000_000
+    ) -> None:
         self._on_end = on_end
         self._clock = clock
+        self._slots = slots
+        self._waiting: dict[str, Submission] = {}  # by token, in their order
         self._boot = boot_id()
         self._children: dict[int, subprocess.Popen[bytes]] = {}
         self._watched: dict[Identity, int] = {}  # to the pidfd
@@ -131,7 +148,25 @@ class LocalBatch:
         return None
 
     async def submit(self, submission: Submission) -> Sighting:
-        """Start the wrapper in a session of its own. Its area is entered by the shell, where a hang hurts nobody."""
+        """Start the wrapper in a session of its own, now or when it is its turn.
+
+        Its area is entered by the shell, where a hang hurts nobody.
+        """
+        if self._waiting or len(self._watched) >= self._slots():
+            self._waiting[submission.token] = submission
+            return Sighting(Sight.PENDING, reason=WAITS)
+        return self._start(submission)
+
+    def _start_waiting(self) -> None:
+        while self._waiting and len(self._watched) < self._slots():
+            token, submission = next(iter(self._waiting.items()))
+            del self._waiting[token]
+            try:
+                self._start(submission)
+            except BatchError:  # nobody knows it any more, and so it is seen to have ended before it began
+                self._just_ended.add(token)
+
+    def _start(self, submission: Submission) -> Sighting:
         try:
             child = self._spawn(submission)
         except OSError as error:
@@ -164,6 +199,8 @@ class LocalBatch:
         return {one.token: self._look(one) for one in watched}
 
     def _look(self, one: Watched) -> Sighting:
+        if one.token in self._waiting:
+            return Sighting(Sight.PENDING, reason=WAITS)
         host = (one.start or {}).get("host")
         if host and host != os.uname().nodename:
             return Sighting(Sight.UNKNOWN, one.batch_id, f"it was started on {host}, not on this machine")
@@ -198,15 +235,13 @@ class LocalBatch:
     def _identity(self, one: Watched) -> Identity | None:
         if one.batch_id is not None:
             return Identity.parse(one.batch_id)
-        start = one.start or {}
-        pid, ticks, boot = start.get("pid"), start.get("start_ticks"), start.get("boot")
-        if isinstance(pid, int) and isinstance(ticks, int) and isinstance(boot, str):
-            return Identity(pid, ticks, boot[:8])
-        return None
+        told = process_of(one.start or {})
+        return Identity.parse(told) if told else None
 
     async def cancel(self, watched: Sequence[Watched]) -> None:
         """Send TERM to all processes of each attempt, and KILL to those that are still there later."""
         for one in watched:
+            self._waiting.pop(one.token, None)
             self._session_of(one.token, self._identity(one))
             if one.token not in self._asked_to_end:
                 self._asked_to_end[one.token] = self._clock()
@@ -235,7 +270,8 @@ class LocalBatch:
         if not self._watched:
             self._tell_now()
         elif self._telling is None:
-            self._telling = asyncio.get_running_loop().call_later(TOGETHER, self._tell_now)
+            delay = UNHURRIED if len(self._waiting) > self._slots() else TOGETHER
+            self._telling = asyncio.get_running_loop().call_later(delay, self._tell_now)
 
     def _tell_now(self) -> None:
         if self._telling is not None:
@@ -265,6 +301,7 @@ class LocalBatch:
         child = self._children.pop(identity.pid, None)
         if child is not None:
             child.wait()
+        self._start_waiting()
         self._tell(token)
 
     async def close(self) -> None:
@@ -272,6 +309,7 @@ class LocalBatch:
         if self._telling is not None:
             self._telling.cancel()
             self._telling = None
+        self._waiting.clear()
         for descriptor in self._watched.values():
             asyncio.get_running_loop().remove_reader(descriptor)
             os.close(descriptor)

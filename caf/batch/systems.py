@@ -19,7 +19,7 @@ class Surroundings:
     """What a batch system is given: whose jobs are its own, how long (s) a client may take, who is told of what.
 
     `unreadable` is told the client and its words in full; `on_end` that a local job has ended; `clock` gives seconds
-    since 1970.
+    since 1970, `slots` how many local jobs may run at once.
     """
 
     database_id: str
@@ -27,11 +27,12 @@ class Surroundings:
     unreadable: Callable[[str, str], None]
     on_end: Callable[[], None]
     clock: Callable[[], float]
+    slots: Callable[[], int] = lambda: 1
 
 
 def make(kind: str, given: Surroundings) -> Batch:
     """Make the batch system of `[batch] kind`."""
-    return LocalBatch(given.on_end, clock=given.clock) if kind == "local" else site(kind, given)
+    return LocalBatch(given.on_end, clock=given.clock, slots=given.slots) if kind == "local" else site(kind, given)
 
 
 def site(kind: str, given: Surroundings) -> SiteBatch:

@@ -76,6 +76,7 @@ class Records:
     why: str | None = None  # the wrapper's own trouble
     torn: bool = False  # there is a start record, but it is not whole
     batch_id: str | None = None  # of the batch job that made the claim, where its start record tells
+    process: str | None = None  # the wrapper's, as the local batch system names it
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +87,7 @@ class Limits:
     submit_grace: float = 600.0
 
 
+REVOKED = "its claim was revoked"
 NOT_YET = "but its exit record is not there yet"
 """How the reason of that one doubt ends which `record_grace` settles."""
 
@@ -167,12 +169,14 @@ def follow(
     if state is State.CANCELLING:
         return _cancelling(records, sighting)
     if records.revoked:
-        return Decision(Step.REVOKE, "its claim was revoked")
+        return Decision(Step.REVOKE, REVOKED)
     if sighting.sight is Sight.ENDED:
         return _ended(state, records, sighting, doubted=doubted, now=now, limits=limits)
     if sighting.sight is Sight.UNKNOWN:
         return _unknown(state, records, sighting, asked=asked, now=now, limits=limits)
     running = sighting.sight is Sight.RUNNING or records.started is not None
+    if state is State.SUBMITTING and not running and sighting.batch_id is None:
+        return Decision(Step.STAY, sighting.reason or "it waits for its turn")  # with caf itself, not yet with another
     target = State.RUNNING if running else State.PENDING
     where = f" on {records.node}" if records.node else ""
     pending = (STUCK if sighting.stuck else "") + (sighting.reason or "pending")
@@ -207,7 +211,7 @@ def _cancelling(records: Records, sighting: Sighting) -> Decision:
     if sighting.sight is Sight.RUNNING:
         return Decision(Step.CANCEL, "it was asked to end")
     if records.revoked:
-        return Decision(Step.REVOKE, "its claim was revoked")
+        return Decision(Step.REVOKE, REVOKED)
     begun = records.started is not None or (records.claim and (records.torn or records.exit_code is not None))
     if records.readable and not begun and not records.foreign:
         return Decision(Step.REVOKE, "it has not begun")

@@ -19,8 +19,22 @@ def free_slots(slots: int, own: Mapping[str, int]) -> int:
     return max(0, slots - held(own))
 
 
+AHEAD_FOR = 0.1  # s of work that may be handed over ahead of the slots
+MOST_AHEAD = 32
+
+
+def ahead(slots: int, duration: float | None) -> int:
+    """Give how many jobs that last so long (s) may be handed over beyond the slots, to begin in turn.
+
+    None: it is not known how long they last. Of jobs that last a while there are none.
+    """
+    if duration is None:
+        return 0
+    return min(MOST_AHEAD, int(AHEAD_FOR * slots / max(duration, 0.001)))
+
+
 def group_room(group_slots: int, own: int, others: int | None) -> int:
-    """Give how many more of caf's jobs a group's share has room for, beside its `own` there and those of `others`.
+    """Give how many more processors a group's share has for caf, beside its `own` there and those of `others`.
 
     The daemons of 2014 reckoned alike: no more than `ncpu` less the jobs of the group's other accounts.
     None for `others` is "not known". Then there is no room: one job more could take a slot that is somebody else's,

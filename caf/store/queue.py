@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from caf.domain.jobs import State
-from caf.domain.slots import free_slots
+from caf.domain.slots import free_slots, held
 from caf.domain.turns import ahead, in_turn, is_live, take_turns
 from caf.store.database import recall
 from caf.store.pauses import ALL
@@ -32,6 +32,12 @@ def for_slots(conn: sqlite3.Connection, now: float, slots: int) -> tuple[int, li
     counts = job_counts(conn)
     free = free_slots(slots, counts) if counts.get(State.PREPARED) else 0
     return free, in_line(conn, now, free) if free else []
+
+
+def beyond(conn: sqlite3.Connection, now: float, taken: Collection[int], most: int) -> tuple[int, list[sqlite3.Row]]:
+    """Give how many slots are held, and up to `most` jobs next in line after those that are `taken`."""
+    rows = in_line(conn, now, len(taken) + most)
+    return held(job_counts(conn)), [row for row in rows if row["id"] not in taken]
 
 
 def in_line(conn: sqlite3.Connection, now: float, limit: int, barred: Collection[str] = ()) -> list[sqlite3.Row]:

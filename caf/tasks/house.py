@@ -3,6 +3,8 @@
 There is a file child for each place that may hang by itself, so that a dead mount holds up only who needs it.
 """
 
+import os
+from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -72,6 +74,7 @@ class House:
     just_ended: Callable[[], set[str]] = set  # tokens of attempts of which the batch system says so by itself
     checks: Checks = field(default_factory=Checks)
     generation: int = 0  # of the database: see caf/storage/work.py
+    durations: dict[str, deque[float]] | None = None  # of jobs (s) by name: see caf/tasks/organise/ahead.py
     still: dict[int, Any] = field(default_factory=dict)  # by job id: see caf/tasks/organise/still.py
     compare: bool = True  # areas may have been found that the database does not know
     log: Any = field(default_factory=log.get_log)
@@ -105,6 +108,10 @@ class House:
         """Give the configuration that a job was made with, and its two tables in it."""
         configuration = await self.configuration_of(row["configuration_id"])
         return configuration, configuration.jobs[row["job"]], configuration.listeners[row["listener"]]
+
+    def slots(self) -> int:
+        """Give how many of caf's own jobs may run at once; without a word as many as this machine has cores."""
+        return self.configuration.batch.slots or os.cpu_count() or 1
 
     def area(self, row: Any, attempt: int | None = None) -> str:
         """Give the path of a job's working area: that of its current attempt, or of another."""

@@ -230,8 +230,14 @@ def test_what_ended_without_ever_beginning_is_revoked_with_what_the_batch_system
 )
 def test_the_ordinary_way(state: State, sight: Sight, started: bool, step: Step, target: State | None) -> None:
     records = Records(claim=started, started=NOW if started else None, node="n1" if started else None)
-    decision = Case(state, records, Sighting(sight), NOW, None).decide()
+    decision = Case(state, records, Sighting(sight, "4711"), NOW, None).decide()
     assert (decision.step, decision.target) == (step, target)
+
+
+def test_one_that_waits_within_caf_for_its_turn_is_not_pending_yet() -> None:
+    """The local batch system has no id for it: if the supervisor dies, it is as if it had never been handed over."""
+    decision = Case(State.SUBMITTING, Records(), Sighting(Sight.PENDING, reason="soon"), NOW, None).decide()
+    assert (decision.step, decision.target, decision.why) == (Step.STAY, None, "soon")
 
 
 @settings(max_examples=300)

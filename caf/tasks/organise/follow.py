@@ -22,6 +22,7 @@ from caf.domain.jobs import Result, State
 from caf.store import jobs
 from caf.store.jobs import Change
 from caf.tasks.house import House
+from caf.tasks.organise.ahead import note_end
 from caf.tasks.organise.lost import heed
 from caf.tasks.organise.moves import ask_to_end, carry_out
 from caf.tasks.organise.readable import can_be_read
@@ -84,6 +85,8 @@ async def _become(house: House, decided: Sequence[Decided]) -> int:
     for row, records, sighting, decision in decided:
         ids = _ids(house, row, records, sighting)
         if decision.step is Step.BECOME:
+            if decision.target is State.FINISHED:
+                note_end(house, row["job"], records)
             changes.append((_change(row, records, decision, ids), row))
         elif decision.step is Step.DOUBT and (row["unknown_since"] is None or decision.why != row["reason"]):
             house.log.warning("job.doubtful", run=row["run"], job=row["job"], attempt=row["attempt"], why=decision.why)
@@ -108,14 +111,15 @@ async def _become(house: House, decided: Sequence[Decided]) -> int:
 
 def _says_more(row: sqlite3.Row, sighting: Sighting, decision: Decision) -> bool:
     """Tell whether the batch system gives another reason why a job is pending than it did."""
-    return row["state"] == State.PENDING and sighting.reason is not None and decision.why != row["reason"]
+    return sighting.sight is Sight.PENDING and sighting.reason is not None and decision.why != row["reason"]
 
 
 def _ids(house: House, row: sqlite3.Row, records: Records, sighting: Sighting) -> dict[str, str | None]:
     """Give what the job's columns `batch_id` and `twins` are to be: as they were where nothing is shown."""
     main, others = ids_of(records, sighting, row["adopted"], row["batch_id"])
     if sighting.batch_id is None:
-        return {"batch_id": main or row["batch_id"], "twins": row["twins"]}
+        process = records.process if house.batch.id_variable is None else None
+        return {"batch_id": main or row["batch_id"] or process, "twins": row["twins"]}
     twins = ", ".join(others) or None
     if twins is not None and twins != row["twins"]:
         which = {"run": row["run"], "job": row["job"], "attempt": row["attempt"]}

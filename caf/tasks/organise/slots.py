@@ -1,7 +1,6 @@
 """Who is handed over next: as many as there are slots for, in the order of their turns, no group beyond its share."""
 
 import json
-import os
 import sqlite3
 
 from caf.domain.errors import BatchError
@@ -18,7 +17,7 @@ async def next_in_line(house: House) -> list[sqlite3.Row]:
 
     BatchError if there are some, and none of them may because the use of their group is not known.
     """
-    slots = (house.configuration.batch.slots or os.cpu_count() or 1) + slots_freed(house)
+    slots = house.slots() + slots_freed(house)
     free, rows = await house.database.call(queue.for_slots, house.clock(), slots)
     room = Room(free, {}, house.configuration.batch.group_slots)
     chosen: dict[int, sqlite3.Row] = {}

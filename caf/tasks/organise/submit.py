@@ -16,6 +16,7 @@ from caf.domain.jobs import Result, State
 from caf.domain.judging import retry_delay
 from caf.store.jobs import Change
 from caf.tasks.house import QUICK, House
+from caf.tasks.organise.ahead import ahead_of_slots
 from caf.tasks.organise.moves import carry_out, claim
 from caf.tasks.organise.relook import still_there
 from caf.tasks.organise.slots import next_in_line
@@ -26,7 +27,8 @@ TROUBLE_DELAY = 30.0  # s before a submission that failed is tried again
 
 async def submit_prepared(house: House) -> int:
     """Hand over as many PREPARED jobs as there are slots, in the order of their turns."""
-    rows = await still_there(house, await next_in_line(house))
+    rows = await next_in_line(house)
+    rows = await still_there(house, [*rows, *await ahead_of_slots(house, rows)])
     if not rows:
         return 0
     claimed_at = house.clock()
@@ -85,6 +87,7 @@ async def _hand_over(
             if unanswered >= AT_ONCE:
                 changes.append((_later(house, row, "not handed over yet: the batch system does not answer"), row))
                 continue
+            change: Change | None
             try:
                 change = await _submit(house, row, tokens[row["id"]])
                 unanswered = 0
@@ -92,7 +95,8 @@ async def _hand_over(
                 house.log.warning("submit.failed", run=row["run"], job=row["job"], error=str(error))
                 change = _later(house, row, str(error))
                 unanswered += 1
-            changes.append((change, row))
+            if change is not None:
+                changes.append((change, row))
 
     clients = [asyncio.ensure_future(take_turns()) for _ in rows[:AT_ONCE]]
     try:
@@ -103,10 +107,11 @@ async def _hand_over(
     return changes
 
 
-async def _submit(house: House, row: sqlite3.Row, token: str) -> Change:
+async def _submit(house: House, row: sqlite3.Row, token: str) -> Change | None:
     """Hand one over. BatchError: it may have been accepted; StorageError: it was not, and that could not be made sure.
 
-    Whatever its fate is, it is found out by the token.
+    None: it waits for its turn on this machine, and stays SUBMITTING until it begins. Whatever its fate is, it is found
+    out by the token.
     """
     _, table, _ = await house.tables_of(row)
     try:
@@ -114,6 +119,8 @@ async def _submit(house: House, row: sqlite3.Row, token: str) -> Change:
     except BatchRefused as error:
         house.log.warning("submit.failed", run=row["run"], job=row["job"], error=str(error))
         return await _refused(house, row, table, token, error)
+    if sighting.sight is Sight.PENDING and sighting.batch_id is None:
+        return None
     target = State.RUNNING if sighting.sight is Sight.RUNNING else State.PENDING
     why = f"submitted as {sighting.batch_id}" if sighting.batch_id else "submitted"
     sets = {"batch_id": sighting.batch_id, "tries": row["tries"]}

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from caf.batch.interface import Watched
+from caf.batch.local import process_of
 from caf.domain.errors import BatchError, StorageError
 from caf.domain.following import Records, Sight, Sighting
 from caf.domain.jobs import State
@@ -46,6 +47,7 @@ def _records(raw: dict[str, Any], token: str) -> Records:
         started=start.get("at"),
         node=start.get("host") or None,
         batch_id=start.get("batch_id"),
+        process=process_of(start),
         torn=bool(raw.get("torn")),
         exit_code=end.get("code"),
         ended=end.get("at"),

@@ -1,0 +1,138 @@
+"""What is handed to the local batch system beyond its slots begins in turn, unless it is ended before."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+
+from caf.batch import local
+from caf.batch.interface import Submission, Watched
+from caf.batch.local import LocalBatch
+from caf.domain.errors import BatchError
+from caf.domain.following import Sight, Sighting
+
+PATIENCE = 20.0  # s
+
+
+class Turns:
+    """A local batch system with two slots, and jobs that each note their name and wait for a file of that name."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.slots = 2
+        self.batch = LocalBatch(lambda: None, clock=time.time, slots=lambda: self.slots)
+        (folder / "begun").touch()
+
+    async def submit(self, *names: str) -> list[Sighting]:
+        return [await self.batch.submit(self._script(name)) for name in names]
+
+    def _script(self, name: str) -> Submission:
+        path = self.folder / f"{name}.sh"
+        wait = f"until [ -e {self.folder}/{name} ]; do sleep 0.01; done"
+        path.write_text(f"echo {name} >>{self.folder}/begun\n{wait}\n")
+        return Submission(f"caf-0123abcd-1-1-{name}", str(path))
+
+    def end(self, *names: str) -> None:
+        for name in names:
+            (self.folder / name).touch()
+
+    def begun(self) -> list[str]:
+        return (self.folder / "begun").read_text().split()
+
+    async def have_begun(self, *names: str) -> None:
+        async with asyncio.timeout(PATIENCE):
+            while sorted(self.begun()) != sorted(names):  # noqa: ASYNC110  # another process writes it
+                await asyncio.sleep(0.005)
+
+    async def sight(self, name: str) -> Sight:
+        token = f"caf-0123abcd-1-1-{name}"
+        return (await self.batch.look([Watched(token)]))[token].sight
+
+
+def play(folder: Path, scene: Callable[[Turns], Awaitable[None]]) -> None:
+    async def run() -> None:
+        turns = Turns(folder)
+        try:
+            await scene(turns)
+        finally:
+            turns.end("a", "b", "c", "d", "e")
+            await turns.batch.close()
+
+    asyncio.run(run())
+
+
+def test_no_more_run_than_there_are_slots_and_the_rest_begins_in_its_order(tmp_path: Path) -> None:
+    async def scene(turns: Turns) -> None:
+        said = await turns.submit("a", "b", "c", "d")
+        assert [one.sight for one in said] == [Sight.RUNNING] * 2 + [Sight.PENDING] * 2
+        assert [one.batch_id is None for one in said] == [False, False, True, True]
+        await turns.have_begun("a", "b")
+        assert await turns.sight("c") is Sight.PENDING
+        turns.end("b")
+        await turns.have_begun("a", "b", "c")
+        assert await turns.sight("d") is Sight.PENDING
+        turns.end("a", "c")
+        await turns.have_begun("a", "b", "c", "d")
+        assert turns.begun()[2:] == ["c", "d"]
+
+    play(tmp_path, scene)
+
+
+def test_one_that_comes_later_does_not_overtake(tmp_path: Path) -> None:
+    """Also when a slot has been added meanwhile."""
+
+    async def scene(turns: Turns) -> None:
+        await turns.submit("a", "b", "c")
+        turns.slots = 3
+        assert (await turns.submit("d"))[0].sight is Sight.PENDING
+        turns.end("a")
+        await turns.have_begun("a", "b", "c", "d")
+        assert turns.begun()[2:] == ["c", "d"]
+
+    play(tmp_path, scene)
+
+
+def test_one_that_was_ended_before_its_turn_never_begins(tmp_path: Path) -> None:
+    async def scene(turns: Turns) -> None:
+        await turns.submit("a", "b", "c", "d")
+        await turns.batch.cancel([Watched("caf-0123abcd-1-1-c")])
+        assert await turns.sight("c") is Sight.ENDED
+        turns.end("a", "b")
+        await turns.have_begun("a", "b", "d")
+
+    play(tmp_path, scene)
+
+
+def test_what_has_not_begun_when_the_supervisor_ends_never_does(tmp_path: Path) -> None:
+    async def scene(turns: Turns) -> None:
+        await turns.submit("a", "b", "c")
+        await turns.have_begun("a", "b")
+        await turns.batch.close()
+        turns.end("a", "b")
+        assert await turns.sight("c") is Sight.ENDED
+        assert turns.begun() == ["a", "b"]
+
+    play(tmp_path, scene)
+
+
+def test_one_that_cannot_be_started_in_its_turn_holds_up_nobody(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def scene(turns: Turns) -> None:
+        await turns.submit("a", "b", "c", "d")
+        start = LocalBatch._start
+
+        def refuses(batch: LocalBatch, submission: Submission) -> Sighting:
+            if submission.token.endswith("-c"):
+                raise BatchError("no process could be started")
+            return start(batch, submission)
+
+        monkeypatch.setattr(local.LocalBatch, "_start", refuses)
+        turns.end("a")
+        await turns.have_begun("a", "b", "d")
+        assert await turns.sight("c") is Sight.ENDED
+        assert "caf-0123abcd-1-1-c" in turns.batch.take_ended()
+
+    play(tmp_path, scene)
