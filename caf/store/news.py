@@ -56,27 +56,25 @@ def last(conn: sqlite3.Connection) -> int:
 
 def accepted(conn: sqlite3.Connection, stretch: Stretch, few: int) -> Found:
     """Give the runs whose jobs were made: run, listener, and the jobs' names in one text."""
-    clause, arguments = stretch.where()
-    made = f"{_JOBS} {clause} AND audit.who = '{DISCOVER}' AND audit.was IS NULL"
-    count = conn.execute(f"SELECT count(DISTINCT audit.run) {made}", arguments).fetchone()[0]
-    rows = conn.execute(
-        f"SELECT job.run AS run, job.listener AS listener, group_concat(DISTINCT job.job) AS jobs {made} "
-        "GROUP BY job.run ORDER BY job.run DESC LIMIT ?",
-        [*arguments, few],
-    ).fetchall()
-    return Found(int(count), rows[::-1])
+    made = f"audit.who = '{DISCOVER}' AND audit.was IS NULL"
+    what = "job.run AS run, job.listener AS listener, group_concat(DISTINCT job.job) AS jobs"
+    return _newest(conn, stretch, made, "audit.run", what, "GROUP BY job.run ORDER BY job.run DESC", few)
 
 
 def jobs(conn: sqlite3.Connection, stretch: Stretch, state: str, few: int) -> Found:
     """Give the jobs that came into WAITING, FAILED or DONE, and are there still: run, job, result, reason."""
+    what = "DISTINCT job.run AS run, job.job AS job, job.result AS result, job.reason AS reason"
+    return _newest(conn, stretch, _STANDING[state], "job.id", what, "ORDER BY job.run DESC, job.id DESC", few)
+
+
+def _newest(
+    conn: sqlite3.Connection, stretch: Stretch, which: str, counted: str, what: str, order: str, few: int
+) -> Found:
+    """Count all, and give the newest few, the oldest of them first."""
     clause, arguments = stretch.where()
-    came = f"{_JOBS} {clause} AND {_STANDING[state]}"
-    count = conn.execute(f"SELECT count(DISTINCT job.id) {came}", arguments).fetchone()[0]
-    rows = conn.execute(
-        f"SELECT DISTINCT job.run AS run, job.job AS job, job.result AS result, job.reason AS reason {came} "
-        "ORDER BY job.run DESC, job.id DESC LIMIT ?",
-        [*arguments, few],
-    ).fetchall()
+    rest = f"{_JOBS} {clause} AND {which}"
+    count = conn.execute(f"SELECT count(DISTINCT {counted}) {rest}", arguments).fetchone()[0]
+    rows = conn.execute(f"SELECT {what} {rest} {order} LIMIT ?", [*arguments, few]).fetchall()
     return Found(int(count), rows[::-1])
 
 
