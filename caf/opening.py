@@ -7,7 +7,8 @@ from pathlib import Path
 
 from caf.batch import systems
 from caf.batch.interface import Batch
-from caf.batch.local import LocalBatch, boot_id
+from caf.batch.local import LocalBatch
+from caf.batch.processes import boot_id
 from caf.config import Configuration
 from caf.domain.errors import StoreError
 from caf.domain.jobs import BUSY, State

@@ -13,7 +13,7 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Self
 
-from caf.batch.local import survivors
+from caf.batch.processes import survivors
 from caf.demo.replica import Replica
 from caf.demo.run_writer import RunWriter
 from caf.domain.runs import SECOND

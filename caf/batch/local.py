@@ -10,13 +10,11 @@ import asyncio
 import os
 import signal
 import subprocess
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
-from pathlib import Path
 
 from caf.batch.interface import Submission, Watched
+from caf.batch.processes import Identity, boot_id, environment_of, process_of, process_start, survivors
 from caf.domain.errors import BatchError
 from caf.domain.following import Sight, Sighting
 from caf.domain.jobs import Result
@@ -25,94 +23,7 @@ NOT_FOR_JOBS = {"NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "LISTEN_FDS", 
 KILL_AFTER = 10.0  # s between asking a job to end and making it end
 TOGETHER = 0.005  # s between the end of a job and the word of it, while others run that may end as well
 UNHURRIED = 0.02  # s, where so many wait here for their turn that none of the slots is empty meanwhile
-STAT = 4096  # bytes, more than a line of /proc/PID/stat has
 WAITS = "it begins as soon as a job of this machine ends"
-EXEC_LOOKS = 100  # one a millisecond, at a process that hides its token within exec
-
-
-@dataclass(frozen=True, slots=True)
-class Identity:
-    """A process of one boot: its pid alone may be used again."""
-
-    pid: int
-    ticks: int
-    boot: str
-
-    def __str__(self) -> str:
-        return f"{self.pid}-{self.ticks}-{self.boot[:8]}"
-
-    @classmethod
-    def parse(cls, batch_id: str) -> "Identity | None":
-        """Read what `str` gave; the boot is its first eight characters."""
-        pid, _, rest = batch_id.partition("-")
-        ticks, _, boot = rest.partition("-")
-        return cls(int(pid), int(ticks), boot) if pid.isdecimal() and ticks.isdecimal() and boot else None
-
-
-def process_of(start: Mapping[str, object]) -> str | None:
-    """Give the batch id of the process that wrote a start record; None if it could not tell what is needed for it."""
-    pid, ticks, boot = start.get("pid"), start.get("start_ticks"), start.get("boot")
-    if isinstance(pid, int) and isinstance(ticks, int) and isinstance(boot, str) and boot:
-        return str(Identity(pid, ticks, boot))
-    return None
-
-
-def boot_id() -> str:
-    """Give the kernel's name for the time since it was started."""
-    return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
-
-
-def process_start(pid: int) -> int | None:
-    """Give a process's start in clock ticks since boot (field 22 of its stat); None if it is gone or a zombie."""
-    try:
-        descriptor = os.open(f"/proc/{pid}/stat", os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            stat = os.read(descriptor, STAT)
-        finally:
-            os.close(descriptor)
-    except OSError:
-        return None
-    fields = stat[stat.rindex(b")") + 2 :].split()
-    return None if fields[0] in {b"Z", b"X"} else int(fields[19])
-
-
-def survivors(token: str, session: int | None = None) -> list[int]:
-    """Give the pids of all living processes that carry the token in their environment, or are in the session.
-
-    A payload may clear its environment; it is still in the session that its wrapper led, whose number is not used
-    again while anybody is in it.
-    """
-    mark = b"CAF_TOKEN=" + token.encode("ascii")
-    pids = [n for n in os.listdir("/proc") if n.isdecimal()]
-    ours = [int(n) for n in pids if mark in _environment(n).split(b"\0") or (session and _session(n) == session)]
-    return [pid for pid in ours if process_start(pid) is not None]
-
-
-def _session(pid: str) -> int | None:
-    """Give the session that a process is in (field 6 of its stat)."""
-    try:
-        stat = Path("/proc", pid, "stat").read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return None
-    return int(stat[stat.rindex(")") + 2 :].split()[3])
-
-
-def _environment(pid: str) -> bytes:
-    """Give a process's environment; none if it has none, is gone or another's.
-
-    While a program is being loaded by exec there are neither arguments nor environment for an instant, which must not
-    be taken for an end: then it is looked again.
-    """
-    with suppress(OSError):
-        for _ in range(EXEC_LOOKS):
-            if text := Path("/proc", pid, "environ").read_bytes():
-                return text
-            os.readlink(f"/proc/{pid}/exe")  # fails for a thread of the kernel
-            loaded = Path("/proc", pid, "cmdline").read_bytes()
-            if loaded and not Path("/proc", pid, "environ").read_bytes():
-                return b""
-            time.sleep(0.001)
-    return b""
 
 
 class LocalBatch:
@@ -229,7 +140,7 @@ class LocalBatch:
         if identity is None or identity.boot != self._boot[:8]:
             return None
         leader = process_start(identity.pid)
-        carries = b"CAF_TOKEN=" + token.encode("ascii") in _environment(str(identity.pid)).split(b"\0")
+        carries = b"CAF_TOKEN=" + token.encode("ascii") in environment_of(str(identity.pid)).split(b"\0")
         return identity.pid if leader is None or (leader == identity.ticks and carries) else None
 
     def _identity(self, one: Watched) -> Identity | None:

@@ -13,7 +13,8 @@ import pytest
 
 from caf.batch import local
 from caf.batch.interface import Submission, Watched
-from caf.batch.local import KILL_AFTER, LocalBatch, boot_id, process_start, survivors
+from caf.batch.local import KILL_AFTER, LocalBatch
+from caf.batch.processes import boot_id, process_start, survivors
 from caf.domain.following import Sight
 from caf.domain.jobs import Result
 from tests.world import wait_until

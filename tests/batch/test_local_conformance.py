@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from caf.batch.local import LocalBatch, survivors
+from caf.batch.local import LocalBatch
+from caf.batch.processes import survivors
 from tests.batch.conformance import Conformance, System
 
 

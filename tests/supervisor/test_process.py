@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from caf.batch.local import survivors
+from caf.batch.processes import survivors
 from caf.log import EVENTS
 from tests.world import World, wait_until
 

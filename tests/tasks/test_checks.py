@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from caf.batch.local import process_start
+from caf.batch.processes import process_start
 from caf.domain.jobs import Result
 from caf.tasks.checks import AT_ONCE, Check, Checks, last_line, run_check
 from tests.tasks.stage import Stage, play

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from caf.batch.interface import Watched
-from caf.batch.local import process_of
+from caf.batch.processes import process_of
 from caf.domain.errors import BatchError, StorageError
 from caf.domain.following import Records, Sight, Sighting
 from caf.domain.jobs import State
