@@ -102,18 +102,9 @@ class Configuration:
         return [name for name, job in self.jobs.items() if job.enabled and listener in job.listeners]
 
     def unheeded(self) -> list[str]:
-        """Give the dotted names of what the file asks for and this version reads but does not act on yet."""
-        return [
-            dotted(key)
-            for key in unheeded(
-                {
-                    name: getattr(self, name)
-                    for name in ("caf", "duties", "batch", "quota", "mail", "report", "credentials")
-                },
-                self.listeners,
-                self.jobs,
-            )
-        ]
+        """Give the dotted names of what the file asks for and nothing acts on, for want of the table that it needs."""
+        absent = [name for name in ("quota", "mail") if getattr(self, name) is None]
+        return [dotted(key) for key in unheeded(absent, self.jobs)]
 
 
 def load(path: Path) -> Configuration:

@@ -6,7 +6,20 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator
 
-from caf.config.fields import Command, Duration, Flag, Glob, Interval, Line, NotEmpty, Once, Place, Size, Whole
+from caf.config.fields import (
+    Argument,
+    Command,
+    Duration,
+    Flag,
+    Glob,
+    Interval,
+    Line,
+    NotEmpty,
+    Once,
+    Place,
+    Size,
+    Whole,
+)
 from caf.config.units import DAY, HOUR, MINUTE, SECOND
 from caf.domain.runs import ATTRIBUTES
 
@@ -29,7 +42,9 @@ class CafTable(Table):
     submit_grace: Duration = 10 * MINUTE
     unknown_after: Duration = 4 * HOUR
     log: Place | None = None
+    heartbeat: Place | None = None
     backup: Place | None = None
+    keep_backups: Whole = Field(default=7, ge=1)
 
 
 class DutiesTable(Table):
@@ -39,6 +54,7 @@ class DutiesTable(Table):
     organise: Interval = 2 * MINUTE
     clean: Interval = 5 * MINUTE
     report: Interval = 1 * MINUTE
+    housekeeping: Interval = 1 * DAY
     timeout: Interval = 30 * MINUTE
 
 
@@ -117,7 +133,11 @@ class BatchTable(Table):
 
 
 class QuotaTable(Table):
-    """[quota]: how full the working areas' account may get, in per cent; `path` None: the working areas."""
+    """[quota]: how full the working areas' account may get, in per cent; `path` None: the working areas.
+
+    `client`: the words that a site's client is called with, None its name alone. `user` and `group`: whose limits
+    count, None the supervisor's own and the group of `path`. Durations in seconds; `timeout` is for one call.
+    """
 
     path: Place | None = None
     provider: Literal["filesystem", "tree", "quota", "eos", "afs"] = "filesystem"
@@ -126,6 +146,11 @@ class QuotaTable(Table):
     low: Annotated[float, Field(strict=True, ge=0, le=100, validate_default=True)] = 75
     keep: Duration = 2 * DAY
     keep_failed: Duration = 30 * DAY
+    warn_before: Duration = 7 * DAY
+    client: Command | None = None
+    user: Line | None = None
+    group: Line | None = None
+    timeout: Interval = 60 * SECOND
 
     @field_validator("limit")
     @classmethod
@@ -190,13 +215,27 @@ class MailTable(Table):
 
 
 class ReportTable(Table):
-    """[report]: the folder of the status page, its data and the metrics."""
+    """[report]: the folder of the status page and its data. `metrics` None: caf.prom in that folder.
+
+    What is copied beside the page is kept for `keep` (s), of files up to `largest` (bytes); of runs that nobody takes
+    the page has those among the `runs` newest.
+    """
 
     path: Place = Field(default=Path("www"), validate_default=True)
+    metrics: Place | None = None
+    keep: Duration = 90 * DAY
+    largest: Size = 20_000_000
+    runs: Whole = Field(default=20_000, ge=1)
 
 
 class CredentialsTable(Table):
-    """[credentials]: the command that renews them, and how often."""
+    """[credentials]: the command that renews them, how often, and what is done after it; each has `timeout` (s).
+
+    `cache` None: below the state folder.
+    """
 
     renew: Command
     every: Interval = 8 * HOUR
+    after: tuple[Argument, ...] = ()
+    cache: Place | None = None
+    timeout: Interval = 1 * MINUTE

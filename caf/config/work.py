@@ -107,6 +107,7 @@ class JobTable(Table):
     archive: Archive | None = None
     archive_exclude: tuple[Line, ...] = ()
     removable: Flag = False
+    keep_newest: Whole = Field(default=0, ge=0)
     show: tuple[InsidePattern, ...] = ()
     mail: tuple[Address, ...] = ()
 

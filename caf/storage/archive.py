@@ -59,14 +59,14 @@ def archive_step(request: dict[str, Any], seconds: float) -> dict[str, Any]:
 def _archive(request: dict[str, Any]) -> Counted:
     """Archive one area."""
     area, owner = request["area"], request["owner"]
-    place = _place(request)
+    place = place_of(request)
     found = survey(area, request["exclude"])
     _no_clash(found)
     left = len(found.files)
     yield from _counted(left, place.begin())
     known = yield from _counted(left, place.read(MANIFEST))
-    before = _manifest(known, place, owner)
-    if before is not None and _same(before, area, found):
+    before = manifest_of(known, place, owner)
+    if before is not None and same(before, area, found):
         return _result(before)
     entries = []
     for name in found.files:
@@ -80,7 +80,7 @@ def _archive(request: dict[str, Any]) -> Counted:
         "left_out": found.left_out,
         "excluded": list(request["exclude"]),
     }
-    if survey(area, request["exclude"]) != found or not _same(manifest, area, found):
+    if survey(area, request["exclude"]) != found or not same(manifest, area, found):
         changed(area)
     yield from _counted(left, place.write(MANIFEST, json.dumps(manifest, indent=1).encode() + b"\n"))
     return _result(manifest)
@@ -98,7 +98,8 @@ def _counted(left: int, steps: Steps[Any]) -> Generator[int, None, Any]:
         steps.close()
 
 
-def _place(request: dict[str, Any]) -> Place:
+def place_of(request: dict[str, Any]) -> Place:
+    """Give the place that an area is archived into; StorageError if that is inside the area."""
     if is_remote(request["url"]):
         return Remote(request["url"])
     inside = os.path.realpath(request["area"])
@@ -142,7 +143,7 @@ def _differs(place: Place, stored: str, there: int, value: int) -> None:
     raise error
 
 
-def _manifest(data: bytes | None, place: Place, owner: dict[str, Any]) -> dict[str, Any] | None:
+def manifest_of(data: bytes | None, place: Place, owner: dict[str, Any]) -> dict[str, Any] | None:
     """Read the manifest of an earlier archiving; StorageError if another attempt's archive is there."""
     if data is None:
         return None
@@ -157,7 +158,7 @@ def _manifest(data: bytes | None, place: Place, owner: dict[str, Any]) -> dict[s
     return known
 
 
-def _same(known: dict[str, Any], area: str, found: Survey) -> bool:
+def same(known: dict[str, Any], area: str, found: Survey) -> bool:
     """Tell whether a manifest speaks of just what is in the area now."""
     kept = [(one["name"], one["size"], one["mtime"]) for one in known["files"]]
     now = []

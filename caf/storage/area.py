@@ -41,7 +41,12 @@ def prepare(request: dict[str, Any]) -> dict[str, Any]:
             replaced = _may_be_made(Path(area), request)
             if not _make_folder(folder):
                 _sweep(folder, name)
-            sums = _fill(fresh, area, request)
+            try:
+                sums = _fill(fresh, area, request)
+            except FileNotFoundError:  # it was empty, and cleaning has just removed it
+                if not _make_folder(folder):
+                    raise
+                sums = _fill(fresh, area, request)
             if replaced:
                 os.rename(area, f"{fresh}.old")
             os.rename(fresh, area)

@@ -16,6 +16,7 @@ from caf.domain.errors import StorageError, StorageTimeout
 LONGEST = 16 * 1024 * 1024  # bytes of what one program says
 AT_ONCE = 8  # programs
 BREATH = 0.1  # s between two looks whether a program has ended that leaves its outputs open
+PACKAGES = {"xrdfs": "xrootd-client", "quota": "quota", "eos": "eos-client", "fs": "openafs-client"}
 PDEATHSIG = 1  # linux/prctl.h: PR_SET_PDEATHSIG
 
 
@@ -169,6 +170,7 @@ def _start(arguments: Sequence[str], environment: Mapping[str, str], files: Sequ
             pass_fds=tuple(files),
         )
     except FileNotFoundError:
-        raise StorageError(f"{arguments[0]} is not installed on this machine: install xrootd-client") from None
+        package = PACKAGES.get(os.path.basename(arguments[0]), "what has it, or name it with its path")
+        raise StorageError(f"{arguments[0]} is not installed on this machine: install {package}") from None
     except OSError as error:
         raise StorageError(f"{arguments[0]} cannot be started: {error.strerror}") from error

@@ -33,6 +33,12 @@ def troubled(conn: sqlite3.Connection) -> tuple[int, sqlite3.Row | None]:
     return len(rows), rows[0] if rows else None
 
 
+def place_of(conn: sqlite3.Connection, job_id: int, attempt: int) -> str | None:
+    """Give where an attempt is archived; None if it is not."""
+    row = conn.execute("SELECT archive FROM attempt WHERE job_id = ? AND attempt = ?", (job_id, attempt)).fetchone()
+    return None if row is None else row[0]
+
+
 def not_wanted(conn: sqlite3.Connection, attempts: Sequence[tuple[int, int]]) -> None:
     """Note of attempts (job's id, number) that their job's configuration wants no archive."""
     with transaction(conn):

@@ -119,11 +119,10 @@ def _request(house: House, row: sqlite3.Row, table: JobTable) -> dict[str, Any]:
     """Describe the work; always in the same words, so that the file child goes on with what it has begun."""
     pattern = str(table.archive)
     url = pattern.format(run=row["run"], job=row["job"]) + f"/{row['attempt']}"
-    fixed = pattern.partition("{")[0]
     return {
         "area": house.area(row),
         "url": url,
-        "root": fixed.rpartition("/")[0] if "{" in pattern else fixed,
+        "root": fixed_part(pattern),
         "exclude": list(table.archive_exclude),
         "owner": {
             "database_id": house.database_id,
@@ -132,6 +131,12 @@ def _request(house: House, row: sqlite3.Row, table: JobTable) -> dict[str, Any]:
             "attempt": row["attempt"],
         },
     }
+
+
+def fixed_part(pattern: str) -> str:
+    """Give the part of an archive's place that is the same for all attempts, and must be there."""
+    fixed = pattern.partition("{")[0]
+    return fixed.rpartition("/")[0] if "{" in pattern else fixed
 
 
 async def _failed(house: House, row: sqlite3.Row, error: str) -> None:

@@ -83,7 +83,7 @@ CASES = [
     (SOURCE + "[listener.A]", 3, "listener: is not a known table: did you mean 'listeners'?"),
     (SOURCE + "[caf]\n\nsettel = '1h'", 5, "caf.settel: is not a known key: did you mean 'settle'?"),
     (SOURCE + "[duties]\nxyz = 1", 4,
-        "duties.xyz: is not a known key; known: clean, discover, organise, report, timeout"),
+        "duties.xyz: is not a known key; known: clean, discover, housekeeping, organise, report, timeout"),
     (SOURCE + "caf = 1", 3, "source.caf: is not a known key; "
         "known: attributes, busy_timeout, database, first_run, kind, replicas, stale"),
     (SOURCE + "[mail]\nto = 'a@b'", 4, "mail.to: must be a list, in [ ]"),

@@ -1,39 +1,25 @@
-"""Keys that nothing acts on yet are named where they ask for something, not where a default is written down."""
+"""Keys that do nothing for want of their table are named, where they ask for something at all."""
 
 from pathlib import Path
 
-from pydantic import BaseModel
-
 from caf.config import parse
-from caf.config.tables import BatchTable, CafTable, DutiesTable
-from caf.config.unheeded import OPTIONAL_TABLES, unheeded
 
 REST = '[source]\nreplicas = ["x.db"]\n[listeners.A]\n[jobs.J]\nlisteners = ["A"]\ncommand = ["x"]\n'
+ASKS = 'removable = true\nkeep_newest = 3\nmail = ["a@example.org"]\n'
 
 
-def named(caf: str, job: str) -> list[str]:
-    return parse(f"[caf]\n{caf}\n{REST}{job}", Path("/etc/caf/listeners.toml")).unheeded()
+def named(job: str, more: str = "") -> list[str]:
+    return parse(f"{REST}{job}\n{more}", Path("/etc/caf/listeners.toml")).unheeded()
 
 
-def test_what_is_changed_is_named() -> None:
-    assert named('backup = "backup"', 'removable = true\nshow = ["*.pdf"]') == [
-        "caf.backup",
-        "jobs.J.removable",
-        "jobs.J.show",
-    ]
+def test_what_needs_a_table_that_is_not_there_is_named() -> None:
+    assert named(ASKS) == ["jobs.J.mail", "jobs.J.removable", "jobs.J.keep_newest"]
 
 
-def test_a_default_that_is_written_down_is_not_named() -> None:
-    assert named("", "removable = false\nshow = []") == []
+def test_with_its_table_it_is_acted_on() -> None:
+    assert named(ASKS, "[quota]") == ["jobs.J.mail"]
+    assert named(ASKS, '[quota]\n[mail]\nto = ["b@example.org"]') == []
 
 
-def test_how_often_idle_duties_are_done_is_named_only_if_it_is_changed() -> None:
-    def of(duties: DutiesTable) -> list[tuple[str | int, ...]]:
-        rest: dict[str, BaseModel | None] = {"caf": CafTable.model_construct(), "batch": BatchTable()}
-        return unheeded({**dict.fromkeys(OPTIONAL_TABLES), **rest, "duties": duties}, {}, {})
-
-    assert of(DutiesTable.model_validate({"clean": "300s", "report": "1m", "organise": "9m"})) == []
-    assert of(DutiesTable.model_validate({"clean": "1h", "report": "2m"})) == [
-        ("duties", "clean"),
-        ("duties", "report"),
-    ]
+def test_a_default_that_is_written_down_asks_for_nothing() -> None:
+    assert named("removable = false\nkeep_newest = 0\nmail = []") == []

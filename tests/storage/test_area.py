@@ -292,3 +292,22 @@ def test_an_attribute_that_is_a_command_fails_the_preparation_and_runs_nowhere(
     launcher.write_text("#!/bin/sh\ny=#SH:RUN_TYPE#\n")
     prepare(request_ | {"attributes": {"run": 490001, "run_type": "$(rm -rf)"}})
     assert "y='$(rm -rf)'" in (area / "config" / "launcher.sh").read_text()
+
+
+def test_a_folder_that_cleaning_removes_meanwhile_is_made_again(
+    request_: dict[str, Any], area: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was empty: the last area of an earlier attempt had just gone."""
+    fill = area_module._fill
+    calls: list[object] = []
+
+    def removed_first(*given: Any) -> dict[str, str]:
+        if not calls:
+            area.parent.rmdir()
+        calls.append(given)
+        return fill(*given)
+
+    monkeypatch.setattr(area_module, "_fill", removed_first)
+    prepare(request_)
+    assert (area / "job.json").exists()
+    assert len(calls) == 2
