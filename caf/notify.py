@@ -4,8 +4,16 @@ import os
 import socket
 
 
+PATIENCE = 2.0  # s; the kernel keeps a few messages, and a manager that is busy reads them late
+ALIVE = "WATCHDOG=1"
+
+
 def notify(message: str) -> None:
-    """Send a state such as READY=1 to the service manager, if there is one (sd_notify(3))."""
+    """Send a state such as READY=1 to the service manager, if there is one (sd_notify(3)).
+
+    It holds up the event loop for an instant at most: a sign of life that cannot be sent now is left out, for the ones
+    before it have not been read yet.
+    """
     address = os.environ.get("NOTIFY_SOCKET")
     if not address:
         return
@@ -13,6 +21,7 @@ def notify(message: str) -> None:
         address = "\0" + address[1:]
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as channel:
+            channel.settimeout(0.0 if message == ALIVE else PATIENCE)
             channel.connect(address)
             channel.sendall(message.encode())
     except OSError:

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -66,15 +67,22 @@ class TestServiceManager:
             environment = {"NOTIFY_SOCKET": str(tmp_path / "notify"), "WATCHDOG_USEC": "200000"}
             with world.running(environment=environment) as process:
                 heard = [manager.recv(1000).decode() for _ in range(5)]
-                wait_until(lambda: world.state(RUN) == "RUNNING", what="the job")
+
+                def up() -> bool:
+                    hear()
+                    return world.state(RUN) == "RUNNING"
+
+                def hear() -> None:
+                    manager.setblocking(False)
+                    with suppress(BlockingIOError):
+                        while True:
+                            heard.append(manager.recv(1000).decode())
+
+                wait_until(up, what="the job")
+                hear()
                 process.send_signal(signal.SIGTERM)
                 assert process.wait(timeout=20) == 0
-                manager.setblocking(False)
-                while True:
-                    try:
-                        heard.append(manager.recv(1000).decode())
-                    except BlockingIOError:
-                        break
+                hear()
         assert heard.count("READY=1\nSTATUS=running") == 1
         assert heard.count("STOPPING=1") == 1
         assert heard.count("WATCHDOG=1") >= 4
