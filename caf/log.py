@@ -1,12 +1,19 @@
-"""The log: one JSON object a line on standard output, with event names that stay the same.
+"""The log: one JSON object a line on standard output and, if asked for, in a file; event names stay the same.
 
-Nothing secret is logged, and tracebacks hold no local variables.
+Nothing secret is logged, and tracebacks hold no local variables. What comes again and again is counted (caf/flood.py).
 """
 
 import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import structlog
+
+from caf.flood import Flood
+from caf.logfile import LogFile
 
 EVENTS = {
     "supervisor.started": "the supervisor begins; version, process, database",
@@ -16,10 +23,11 @@ EVENTS = {
     "supervisor.lock_lost": "somebody removed its lock file; it stops at once, for another one could be at work",
     "config.loaded": "listeners.toml came into force",
     "config.rejected": "listeners.toml has errors; the last good one stays in force",
-    "config.unheeded": "keys that this version reads but does not act on yet",
+    "config.unheeded": "keys that nothing acts on, for the table that they need is not in the file",
     "config.unreadable": "a stored configuration cannot be read by this version; the jobs under it wait",
     "duty.failed": "a round of a duty failed; it backs off, the others go on",
     "duty.recovered": "a duty that had failed succeeded again",
+    "heartbeat.failed": "the heartbeat file cannot be written, or the database cannot be used: monitors will ask",
     "duty.late": "how a duty did could not be recorded in the database",
     "discover.progress": "how far a long look at the run database is",
     "source.read": "the run database had changed and was read as a whole",
@@ -46,17 +54,34 @@ EVENTS = {
     "batch.unreadable": "a client of the batch system printed what cannot be read; it stands here in full",
     "after.done": "an after-script has ended well",
     "after.failed": "an after-script could not be run, or did not end well; the job's state stays",
+    "credentials.renewed": "credentials were renewed",
+    "credentials.failed": "credentials could not be renewed; those in use stay until they end",
+    "backup.made": "the database was backed up, and the copy read as a whole; `held_s` is how long others waited",
+    "backup.copied": "the newest backup is in the second place too",
+    "quota.unknown": "how full the account is could not be read; nothing is removed",
+    "quota.full": "the account is too full, and nothing may be removed",
+    "area.removed": "a working area was removed: what it weighed, and why",
+    "area.stays": "a working area could not be removed or weighed, or must be archived again first",
     "mail.sent": "the mail server has taken a mail",
     "mail.failed": "a mail could not be sent; it is kept and tried again",
+    "log.repeated": "`count` lines of the event `of` were left out since `since`; the rest is the last one's",
+    "log.failed": "the log file cannot be written; standard output has everything",
+    "log.resumed": "the log file is written again; `lost` lines are on standard output only",
     "database.changed": "a command wrote to the database; its work is taken up at once",
 }
 """Every event that is logged, with its meaning: a closed list, so that logs can be searched for years."""
 
 
-class _Tolerant:
-    """Standard output that may go away, or never was: a log that cannot be written must not stop the work."""
+class _Outlets:
+    """Standard output, which may go away or never was, and the file: neither of them can stop the work."""
+
+    def __init__(self) -> None:
+        self.file: LogFile | None = None
+        self.flood = Flood()
 
     def write(self, text: str) -> int:
+        if self.file is not None:
+            self.file.write(text.encode("utf-8", "backslashreplace"))
         try:
             return sys.stdout.write(text)
         except (OSError, ValueError, AttributeError):
@@ -69,14 +94,35 @@ class _Tolerant:
             return
 
 
+_OUT = _Outlets()
+
+
 def _known(_logger: Any, _method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
     if event["event"] not in EVENTS:
         raise ValueError(f"{event['event']} is not in the list of events")
     return event
 
 
+def _calm(_logger: Any, _method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    """Drop what is only counted."""
+    if event["event"] == "log.repeated":
+        event["level"] = event.pop("as_level")
+        return event
+    _tell_counted()
+    if not _OUT.flood.passes(event, time.monotonic()):
+        raise structlog.DropEvent
+    return event
+
+
+def _tell_counted(*, all_of_them: bool = False) -> None:
+    log = structlog.get_logger()
+    for line in _OUT.flood.over(time.monotonic(), all_of_them=all_of_them):
+        log.info("log.repeated", as_level=line.pop("level"), **line)
+
+
 def configure() -> None:
     """Set up logging for the supervisor's process."""
+    _OUT.flood = Flood()
     tracebacks = structlog.tracebacks.ExceptionDictTransformer(show_locals=False, max_frames=30)
     structlog.configure(
         processors=[
@@ -84,10 +130,11 @@ def configure() -> None:
             structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True, key="at"),
+            _calm,
             structlog.processors.ExceptionRenderer(tracebacks),
             structlog.processors.JSONRenderer(ensure_ascii=False),
         ],
-        logger_factory=structlog.WriteLoggerFactory(file=_Tolerant()),  # type: ignore[arg-type]  # write and flush are all it uses
+        logger_factory=structlog.WriteLoggerFactory(file=_OUT),  # type: ignore[arg-type]  # write and flush are all it uses
         cache_logger_on_first_use=False,
     )
 
@@ -95,3 +142,40 @@ def configure() -> None:
 def get_log(**values: Any) -> Any:
     """Give a logger that adds these values to each of its lines."""
     return structlog.get_logger(**values).bind()  # bound once, not anew for each line
+
+
+def keep_in(path: Path | None) -> None:
+    """Have all lines from now on in this file too; None: in none."""
+    old = _OUT.file
+    if old is not None and old.path == path:
+        return
+    _OUT.file = None if path is None else LogFile(path)
+    if old is not None:
+        old.close()
+
+
+def look() -> str | None:
+    """Tell what was counted, and give why the file is not written, if so; to be called every few seconds."""
+    _tell_counted()
+    file = _OUT.file
+    if file is None:
+        return None
+    before, log = file.trouble, structlog.get_logger()
+    trouble = file.look()
+    if trouble is not None and before is None:
+        log.warning("log.failed", error=trouble)
+    elif trouble is None and before is not None:
+        log.warning("log.resumed", lost=file.lost)
+        file.lost = 0
+    return trouble
+
+
+@contextmanager
+def kept_in(path: Path | None) -> Iterator[None]:
+    """Have a file for a while; at its end tell what was counted, and let the file have all that is left."""
+    keep_in(path)
+    try:
+        yield
+    finally:
+        _tell_counted(all_of_them=True)
+        keep_in(None)

@@ -14,6 +14,7 @@ import structlog
 
 import caf
 from caf import log
+from tests.world import wait_until
 
 
 @pytest.fixture(autouse=True)
@@ -104,3 +105,45 @@ def test_a_value_that_json_does_not_know_is_shown_by_its_representation(capsys: 
     log.get_log().info("config.loaded", path=Path("/etc/caf"))
     (line,) = logged(capsys)
     assert "/etc/caf" in line["path"]
+
+
+def test_a_flood_is_counted_and_told_at_the_end_and_the_file_has_the_same(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with log.kept_in(tmp_path / "caf.log"):
+        for number in range(100):
+            log.get_log().warning("poll.failed", error=f"no answer within {number} s")
+        log.get_log().info("run.accepted", run=490001)
+    lines = logged(capsys)
+    assert [line["event"] for line in lines] == ["poll.failed"] * 5 + ["run.accepted", "log.repeated"]
+    told = lines[-1]
+    assert (told["of"], told["count"], told["level"]) == ("poll.failed", 95, "warning")
+    assert (told["since"], told["error"]) == (lines[0]["at"], "no answer within 99 s")
+    assert [json.loads(line) for line in (tmp_path / "caf.log").read_text().splitlines()] == lines
+
+
+def test_a_file_that_cannot_be_written_is_logged_once_and_so_is_its_return(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "log"
+    with log.kept_in(folder / "caf.log"):
+        log.get_log().info("supervisor.ready")
+        wait_until(lambda: log.look() is not None, what="the trouble")
+        assert log.look() == f"{folder / 'caf.log'}: No such file or directory"
+        folder.mkdir()
+        wait_until(lambda: log.look() is None, what="its end")
+    _, failed, resumed = said = logged(capsys)
+    assert (failed["event"], failed["error"]) == ("log.failed", f"{folder / 'caf.log'}: No such file or directory")
+    written = [json.loads(line) for line in (folder / "caf.log").read_text().splitlines()]
+    assert (resumed["event"], resumed["lost"]) == ("log.resumed", len(said) - len(written))
+    assert written == said[-len(written) :]
+
+
+def test_another_file_is_taken_from_then_on(tmp_path: Path) -> None:
+    """As after a change of listeners.toml."""
+    with log.kept_in(tmp_path / "one"):
+        log.get_log().info("supervisor.ready")
+        log.keep_in(tmp_path / "two")
+        log.get_log().info("supervisor.stopping")
+    for name, event in (("one", "supervisor.ready"), ("two", "supervisor.stopping")):
+        assert json.loads((tmp_path / name).read_text())["event"] == event

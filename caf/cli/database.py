@@ -2,9 +2,7 @@
 
 import os
 import sqlite3
-import sys
 import time
-from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -12,36 +10,44 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from caf import paths
-from caf.cli.options import Config, Json, Place, StateDir
+from caf.cli.options import By, Config, Json, Place, StateDir
+from caf.cli.progress import Progress
 from caf.cli.text import counted, harmless, print_json
 from caf.domain.errors import StoreError
-from caf.store import queries
 from caf.store.database import connect, explain
 
 if TYPE_CHECKING:
     from caf.legacy.taking_over import TakenOver
 
-PATIENCE = 2.0  # s; what takes longer shows how far it is
 
-
-def check(as_json: Json = False, config: Config = None, state: StateDir = None) -> None:
+def check(
+    mend: Annotated[bool, typer.Option("--mend", help="Put right what can be derived; no supervisor may run.")] = False,
+    areas: Annotated[bool, typer.Option("--areas", help="Compare with the working areas too; --mend does it.")] = False,
+    as_json: Json = False,
+    by: By = None,
+    config: Config = None,
+    state: StateDir = None,
+) -> None:
     """Check that the database is whole.
 
-    And that it agrees with itself; the exit status is 1 if anything is wrong.
+    And that it agrees with itself, and with the records in the working areas; the exit status is 1 if anything is
+    wrong and was not mended.
 
-    Example: caf db check
+    Example: caf db check --mend
     """
+    from caf.cli.orders import person
+    from caf.cli.soundness import looked_into, mended
+
     place = Place.of(config, state)
-    with place.database() as conn:
-        findings = [] if conn is None else queries.findings(conn)
+    found = mended(place, person(by)) if mend else looked_into(place, areas=areas)
     if as_json:
-        print_json({"database": conn is not None, "findings": findings})
+        print_json({"database": found.there, "findings": found.findings, "mended": found.mended})
     else:
-        for finding in findings:
-            print(harmless(finding))
-        if not findings:
-            print("there is no database yet" if conn is None else "the database is whole and agrees with itself")
-    if findings:
+        for line in (*(f"mended: {line}" for line in found.mended), *found.findings):
+            print(harmless(line))
+        if not found.findings:
+            print("the database is whole and agrees with itself" if found.there else "there is no database yet")
+    if found.findings:
         raise typer.Exit(1)
 
 
@@ -64,18 +70,19 @@ def import_old(
     place = Place.of(config, state)
     configuration = load(place.config)
     path = place.state / paths.DATABASE
-    _make_folder(path.parent)
+    make_folder(path.parent)
     # One that is there is not migrated under a supervisor that may run.
     new = not path.exists() or path.stat().st_size == 0
     with closing(connect(path, create=new)) as conn:
         try:
-            taken = take_over(conn, file, configuration, person(None), time.time(), _progress(time.monotonic()))
+            with Progress("import", "runs") as progress:
+                taken = take_over(conn, file, configuration, person(None), time.time(), progress)
         except sqlite3.Error as error:
             raise StoreError(f"{path}: {explain(error)}") from error
     _tell(file, taken)
 
 
-def _make_folder(folder: Path) -> None:
+def make_folder(folder: Path) -> None:
     """Make the state folder as the supervisor does, for the group to write in."""
     os.umask(0o007)
     try:
@@ -84,14 +91,6 @@ def _make_folder(folder: Path) -> None:
             folder.chmod(0o2770)
     except OSError as error:
         raise StoreError(f"{folder}: cannot be made: {error.strerror}: make it, or correct [caf] state") from None
-
-
-def _progress(began: float) -> Callable[[int, int], None]:
-    def show(done: int, all_of: int) -> None:
-        if time.monotonic() - began > PATIENCE:
-            print(f"{done} of {counted(all_of, 'run')}", file=sys.stderr)
-
-    return show
 
 
 def _tell(file: Path, taken: "TakenOver") -> None:

@@ -5,8 +5,9 @@ from typing import Annotated, Any
 
 import typer
 
-from caf.cli.options import Config, Job, JobName, Json, Limit, Place, Run, StateDir
-from caf.cli.text import Table, iso, print_array, span
+from caf.cli.colours import STATES
+from caf.cli.options import Config, Job, JobName, Json, Limit, Place, Run, Since, StateDir, as_text
+from caf.cli.text import Table, Tinted, iso, print_array, span
 from caf.store import audit
 from caf.store.jobs import find
 
@@ -27,6 +28,10 @@ def job_history(run: Run, job: Job, as_json: Json = False, config: Config = None
 def history(
     run: Annotated[int | None, typer.Option("--run", metavar="N", min=0, max=2**63 - 1, help="Only this run.")] = None,
     job: JobName = None,
+    by: Annotated[
+        str | None, typer.Option("--by", metavar="WHO", parser=as_text, help="Only of this person, or this duty.")
+    ] = None,
+    since: Since = None,
     limit: Limit = None,
     as_json: Json = False,
     config: Config = None,
@@ -34,12 +39,18 @@ def history(
 ) -> None:
     """Show who changed what, when and why.
 
-    This is the audit trail, the newest last.
+    This is the audit trail, the newest last: of people, of duties, and of the configuration.
 
-    Example: caf history --run 490001
+    Example: caf history --by anna --since 7d
     """
-    with Place.of(config, state).database() as conn:
-        rows = audit.history(conn, run=run, job=job, limit=limit) if conn is not None else []
+    earliest = None if since is None else time.time() - since
+    place = Place.of(config, state)
+    with place.database() as conn:
+        rows = [] if conn is None else audit.history(conn, run=run, job=job, who=by, since=earliest, limit=limit)
+        if conn is not None and not rows:
+            from caf.cli.suggest import strange_names  # only where nothing was found
+
+            strange_names(place, conn, job=job)
     _show_history(rows, as_json, ("AGO", "WHO", "RUN", "JOB", "FROM", "TO", "WHY"))
 
 
@@ -50,4 +61,10 @@ def _show_history(rows: list[dict[str, Any]], as_json: bool, headings: tuple[str
     columns = {"AGO": "at", "WHO": "who", "RUN": "run", "JOB": "job", "FROM": "was", "TO": "became", "WHY": "why"}
     now = time.time()
     table = Table(headings, soft=("WHY",), spare=("FROM",))  # the line before it has that
-    table.show([span(now - row["at"]) if h == "AGO" else row[columns[h]] for h in headings] for row in rows)
+    table.show([_cell(h, row[columns[h]], now) for h in headings] for row in rows)
+
+
+def _cell(heading: str, value: Any, now: float) -> object:
+    if heading == "AGO":
+        return span(now - value)
+    return Tinted(value, STATES.get(value)) if heading == "TO" else value

@@ -24,13 +24,20 @@ def note(
 
 
 def history(
-    conn: sqlite3.Connection, *, run: int | None = None, job: str | None = None, limit: int | None = None
+    conn: sqlite3.Connection,
+    *,
+    run: int | None = None,
+    job: str | None = None,
+    who: str | None = None,
+    since: float | None = None,
+    limit: int | None = None,
 ) -> list[dict[str, Any]]:
-    """Give audit rows, oldest first (the newest `limit` of them)."""
-    clauses, arguments = [], []
-    for column, value in (("run", run), ("job", job)):
+    """Give audit rows, oldest first (the newest `limit` of them); `since` is in seconds since 1970."""
+    clauses: list[str] = []
+    arguments: list[Any] = []
+    for clause, value in (("run = ?", run), ("job = ?", job), ("who = ?", who), ("at >= ?", since)):
         if value is not None:
-            clauses.append(f"{column} = ?")
+            clauses.append(clause)
             arguments.append(value)
     where = f"WHERE {' AND '.join(clauses)}" if clauses else ""
     rows = conn.execute(

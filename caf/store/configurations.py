@@ -3,7 +3,10 @@
 import json
 import sqlite3
 
-from caf.store.database import transaction
+from caf.store.audit import note
+from caf.store.database import together, transaction
+
+SUPERVISOR = "supervisor"
 
 
 def keep(conn: sqlite3.Connection, text: str, sha256: str, path: str, now: float) -> int:
@@ -15,6 +18,18 @@ def keep(conn: sqlite3.Connection, text: str, sha256: str, path: str, now: float
             (sha256, text, path, now, now),
         )
         return int(conn.execute("SELECT id FROM configuration WHERE sha256 = ?", (sha256,)).fetchone()[0])
+
+
+def enforce(conn: sqlite3.Connection, text: str, sha256: str, path: str, now: float) -> int:
+    """Keep a configuration as `keep` does, and have the audit trail say if it takes another one's place."""
+    with together(conn):
+        before = conn.execute("SELECT id FROM configuration ORDER BY last_used DESC, id DESC LIMIT 1").fetchone()
+        number = keep(conn, text, sha256, path, now)
+        if before is None or before[0] != number:
+            was = None if before is None else f"configuration {before[0]}"
+            why = f"{path} came into force (sha256 {sha256[:12]})"
+            note(conn, now, SUPERVISOR, was=was, became=f"configuration {number}", why=why)
+    return number
 
 
 def text_of(conn: sqlite3.Connection, configuration_id: int) -> tuple[str, str]:

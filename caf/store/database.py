@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
 
 from caf.domain.errors import StoreError
-from caf.store.migrations import fill_transitions, migrate
+from caf.store.migrations import copy_of, fill_transitions, keep_copy, migrate
 
 if TYPE_CHECKING:
     import aiosqlite
@@ -68,8 +68,9 @@ def explain(error: sqlite3.Error) -> str:
         ("not a database", "is not caf's database: move it away, or name another folder as [caf] state"),
         (
             "malformed",
-            "is damaged: `caf db check` says how far; put a backup in its place, as docs/administrator.md tells",
+            "is damaged: `caf db check` says how far; `caf db restore FILE` puts a backup in its place",
         ),
+        ("unable to open", "cannot be opened: the disk, or the number of files that this process may open, is used up"),
         ("disk I/O", "cannot be read or written: the disk reports an error"),
     ):
         if part in text:
@@ -93,20 +94,23 @@ def _prepare(conn: sqlite3.Connection, path: Path, *, create: bool) -> None:
     if application != APPLICATION_ID:
         raise StoreError(f"{path}: is not caf's database: move it away, or name another folder as [caf] state")
     if version > VERSION:
+        kept = copy_of(path, VERSION)
+        before = f"`caf db restore {kept}`, kept at the upgrade" if kept.exists() else "restore a backup from before it"
         raise StoreError(
-            f"{path}: was written by a newer caf (schema {version}, this one knows {VERSION}): install that version, "
-            "or restore a backup made before the upgrade"
+            f"{path}: was written by a newer caf (schema {version}, this one knows {VERSION}): install that version "
+            f"again, or {before}"
         )
     conn.execute("PRAGMA journal_mode = TRUNCATE")
     if version < VERSION:
         if not create:
             raise StoreError(
                 f"{path}: was written by an older caf (schema {version}, this one has {VERSION}): it is brought up to "
-                "date when the supervisor is started: `caf run`"
+                "date by `caf db migrate`, or when the supervisor is started"
             )
         with transaction(conn):
             version = conn.execute("PRAGMA user_version").fetchone()[0]
             if version < VERSION:
+                keep_copy(path, version)
                 migrate(conn, version, VERSION)
 
 
@@ -187,6 +191,14 @@ def database_id(conn: sqlite3.Connection) -> str:
     return str(conn.execute("SELECT value FROM meta WHERE name = 'database_id'").fetchone()[0])
 
 
+def data_version(conn: sqlite3.Connection) -> int | None:
+    """Give a number that changes when another connection has written; None while it is busy, which is no news."""
+    try:
+        return int(conn.execute("PRAGMA data_version").fetchone()[0])
+    except sqlite3.OperationalError:
+        return None
+
+
 class Database:
     """The supervisor's connection, on a thread of its own."""
 
@@ -206,14 +218,7 @@ class Database:
 
     async def data_version(self) -> int | None:
         """Give a number that changes when another process has written; None while it is busy, which is no news."""
-
-        def version(conn: sqlite3.Connection) -> int | None:
-            try:
-                return int(conn.execute("PRAGMA data_version").fetchone()[0])
-            except sqlite3.OperationalError:
-                return None
-
-        return await self.call(version)
+        return await self.call(data_version)
 
 
 @asynccontextmanager
@@ -233,9 +238,12 @@ def recall(conn: sqlite3.Connection, name: str) -> str | None:
     return None if row is None else str(row[0])
 
 
-def remember(conn: sqlite3.Connection, name: str, value: str) -> None:
-    """Remember a small thing."""
+def remember(conn: sqlite3.Connection, name: str, value: str | None) -> None:
+    """Remember a small thing; None: forget it."""
     with transaction(conn):
+        if value is None:
+            conn.execute("DELETE FROM meta WHERE name = ?", (name,))
+            return
         conn.execute(
             "INSERT INTO meta VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value", (name, value)
         )

@@ -13,6 +13,7 @@ from typing import Any, Self
 from caf import log, opening, supervisor
 from caf.domain.errors import CafError
 from caf.store import database
+from caf.tasks import housekeeping
 from tests.world import FINAL, World
 
 OnStatement = Callable[[], object]
@@ -20,6 +21,8 @@ OnStatement = Callable[[], object]
 
 class DoneHere:
     """A file child's calls, done in this very process: the same functions, the same JSON, no process to start."""
+
+    abandoned = 0
 
     def __init__(self, calls: Mapping[str, str]) -> None:
         self._calls = calls
@@ -29,6 +32,9 @@ class DoneHere:
 
     async def __aexit__(self, *_why: object) -> None:
         return None
+
+    async def close(self) -> None:
+        pass
 
     async def call(self, name: str, *args: Any, timeout: float, **keywords: Any) -> Any:
         module, _, function = self._calls[name].partition(":")
@@ -55,7 +61,7 @@ def forked(work: Callable[[], int | None], on_statement: OnStatement | None = No
         try:
             sys.settrace(None)  # what is covered here is lost anyway
             if not real:
-                vars(opening)["FileChild"] = DoneHere
+                vars(opening)["FileChild"] = vars(housekeeping)["FileChild"] = DoneHere
             null = os.open(os.devnull, os.O_WRONLY)
             os.dup2(null, 1)
             os.dup2(null, 2)

@@ -138,6 +138,15 @@ def test_a_word_that_it_is_lost_ends_with_the_attempt(conn: sqlite3.Connection) 
     assert job(conn, 1)["lost"] is None
 
 
+def test_an_attempt_that_is_over_by_now_is_not_adopted(conn: sqlite3.Connection) -> None:
+    """Whoever was asked about an id took its time."""
+    before = doubt(conn, State.RUNNING)
+    with pytest.raises(Refused, match="the attempt with token caf-old is over; allowed: "):
+        answers.adopt(conn, 1, "Fit", "4711", NOW, "bob", token="caf-old")
+    assert tuple(job(conn, 1)) == tuple(before)
+    assert answers.adopt(conn, 1, "Fit", "4711", NOW, "bob", token=before["token"])["batch_id"] == "4711"
+
+
 def test_a_contradicted_word_is_dropped_and_on_record(conn: sqlite3.Connection) -> None:
     ids = [doubt(conn, State.RUNNING, run)["id"] for run in (1, 2)]
     SAID["lost"](conn)

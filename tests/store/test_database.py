@@ -99,7 +99,7 @@ def test_a_truncated_database_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "caf.db"
     connect(path, create=True).close()
     path.write_bytes(path.read_bytes()[:6000])
-    with pytest.raises(StoreError, match="is damaged: `caf db check` says how far; put a backup in its place"):
+    with pytest.raises(StoreError, match="is damaged: `caf db check` says how far; `caf db restore FILE`"):
         connect(path)
 
 
@@ -232,7 +232,7 @@ def test_a_damaged_page_is_explained(tmp_path: Path) -> None:
     path.write_bytes(raw)
     with closing(connect(path)) as conn, pytest.raises(sqlite3.DatabaseError) as error:
         conn.execute("SELECT * FROM job").fetchall()
-    assert explain(error.value).startswith("is damaged: `caf db check` says how far; put a backup in its place")
+    assert explain(error.value).startswith("is damaged: `caf db check` says how far; `caf db restore FILE`")
 
 
 @pytest.mark.parametrize(
