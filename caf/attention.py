@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from caf import fullness
 from caf.domain.following import STUCK
 from caf.domain.jobs import FOLLOWED
 from caf.domain.runs import SECOND
-from caf.paths import unknown_after
-from caf.store import configurations, duties, outbox, pauses, queries
+from caf.paths import expected, unknown_after
+from caf.store import asking, backups, configurations, credentials, duties, outbox, pauses, queries, quota
 from caf.store import found as taken
 from caf.store.database import recall
 from caf.wording import NO_BREAK, counted, harmless, iso, span, unbroken
@@ -18,6 +19,9 @@ from caf.wording import NO_BREAK, counted, harmless, iso, span, unbroken
 OVERDUE = 300.0  # s; a round may be late by as much before anybody is told
 PERSISTENT = 3  # failures one after another: by then it is no hiccup
 PAUSED_LONG = 8 * 3600.0  # s; a pause that outlives the shift that made it may have been forgotten
+RENEWAL_LATE = 900.0  # s; so long a KDC may be away, or so close the ticket's end be, before anybody is told
+BACKUPS_MISSED = 2.5  # so many intervals after a backup the next one is missed
+LOG_TROUBLE = "log_trouble"  # a small thing that the supervisor remembers while it lasts
 MAIL_LATE = 900.0  # s; a server that makes strangers wait (greylisting) takes less
 LOW_DISK, NO_DISK = 200_000_000, 50_000_000  # bytes free where the database is
 
@@ -54,9 +58,14 @@ def needs(conn: sqlite3.Connection, now: float, holder: str | None, free: int | 
     rows = duties.all_duties(conn)
     found = _supervisor(rows, now, holder)
     found += _disk(free)
-    found += [_failing(row) for row in rows if row["error"] is not None]
-    found += _configuration(conn) + _source(conn, rows, now, holder)
-    return found + _mail(conn, now) + _pauses(conn, now) + _runs(conn) + _jobs(conn, now)
+    renewal = credentials.standing(conn)
+    known = None if renewal is None else renewal.error  # told by itself, and as long as it is a hiccup not at all
+    found += [_failing(row) for row in rows if row["error"] is not None and row["error"] != known]
+    found += _credentials(renewal, now)
+    found += _account(conn, now) + _configuration(conn) + _source(conn, rows, now, holder)
+    if holder is not None:  # else nobody makes them
+        found += _backups(conn, now) + _log(conn)
+    return found + _mail(conn, now) + _pauses(conn, now) + _runs(conn) + _jobs(conn, now) + _calibrations(conn, now)
 
 
 def _supervisor(rows: Sequence[dict[str, Any]], now: float, holder: str | None) -> list[Need]:
@@ -85,10 +94,57 @@ def _disk(free: int | None) -> list[Need]:
     return [Need("disk", f"only {free // 1_000_000} MB are free where the database is", "df -h", free < NO_DISK)]
 
 
+def _account(conn: sqlite3.Connection, now: float) -> list[Need]:
+    """Tell of an account of working areas that is full, or soon will be, or of which nobody knows."""
+    found = fullness.trouble(quota.standing(conn), now)
+    return [Need("quota", text, "caf quota", critical, about=about) for about, text, critical in found]
+
+
 def _failing(row: dict[str, Any]) -> Need:
     times = f" ({row['failures']} times running)" if row["failures"] > 1 else ""
     text = f"{row['name']} fails{times}: {harmless(row['error'])}"
     return Need("duty", text, "caf check", row["failures"] >= PERSISTENT, about=row["name"])
+
+
+def _credentials(known: credentials.Standing | None, now: float) -> list[Need]:
+    """Tell of credentials that could not be renewed: at once if that does not pass by itself, else while it matters."""
+    if known is None or known.error is None or known.since is None:
+        return []
+    left = None if known.expires is None else known.expires - now
+    urgent = known.renewed is None or (left is not None and left < RENEWAL_LATE)
+    if not (urgent or known.lasting or now - known.since > RENEWAL_LATE):
+        return []
+    text = f"credentials cannot be renewed since {_minute(known.since)}: {harmless(known.error)}"
+    if known.expires is not None:
+        text += f"; the ticket in use {'is good until' if known.expires > now else 'ended'} {_minute(known.expires)}"
+    return [Need("credentials", text, "caf check", urgent)]
+
+
+def _minute(moment: float) -> str:
+    return f"{str(iso(moment))[:16].replace('T', ' ')} UTC"
+
+
+def _backups(conn: sqlite3.Connection, now: float) -> list[Need]:
+    """Tell of backups that are too old; that one could not be made is told by the duty, and tried again."""
+    known = backups.record(conn)
+    second = known.get("second") or {}
+    found = []
+    for about, newest, what in (
+        ("", known.get("made"), "the newest backup of the database"),
+        ("second", second.get("copied"), f"the newest copy of a backup in {harmless(second.get('folder'))}"),
+    ):
+        if newest is not None and now - newest["at"] > BACKUPS_MISSED * known["every"]:
+            text = f"{what} is {span(now - newest['at'])} old"
+            found.append(Need("backup", text, "caf db backup FILE", about=about))
+    return found
+
+
+def _log(conn: sqlite3.Connection) -> list[Need]:
+    """Tell of a log file that cannot be written: the journal has all, and nothing else suffers."""
+    known = recall(conn, LOG_TROUBLE)
+    if known is None:
+        return []
+    return [Need("log", f"the log file is not written: {harmless(known)}; nothing else suffers", "df -h")]
 
 
 def _configuration(conn: sqlite3.Connection) -> list[Need]:
@@ -97,8 +153,7 @@ def _configuration(conn: sqlite3.Connection) -> list[Need]:
     if complaint is None:
         return []
     name = Path(last[1]).name if last is not None else "listeners.toml"
-    since = f"{str(iso(complaint[0]))[:16].replace('T', ' ')} UTC"
-    text = f"{name} is not in force since {since}: {harmless((complaint[1].splitlines() or [''])[0])}"
+    text = f"{name} is not in force since {_minute(complaint[0])}: {harmless((complaint[1].splitlines() or [''])[0])}"
     return [Need("configuration", text, "caf check")]
 
 
@@ -138,7 +193,7 @@ def _mail(conn: sqlite3.Connection, now: float) -> list[Need]:
         return []
     addresses = list(dict.fromkeys(row["address"] for row in rows))
     more = f" and {len(addresses) - 1} more" if len(addresses) > 1 else ""
-    since = f"{str(iso(rows[0]['created']))[:16].replace('T', ' ')} UTC"
+    since = _minute(rows[0]["created"])
     text = f"mail to {addresses[0]}{more} could not be sent since {since}: {harmless(rows[0]['error'])}"
     return [Need("mail", text, "caf check", count=len(rows))]
 
@@ -163,6 +218,16 @@ def _runs(conn: sqlite3.Connection) -> list[Need]:
         )
         word = f"assign {run} {jobs[0]['listener']}" if jobs else f"ignore {run}"
         found.append(Need("disputed", text, f"caf runs {word} --reason TEXT", count=count))
+    return found
+
+
+def _calibrations(conn: sqlite3.Connection, now: float) -> list[Need]:
+    """Tell of listeners that have had no good calibration for longer than is expected."""
+    found = []
+    for name, every, run, age in asking.late(conn, expected((configurations.last_good(conn) or ("", ""))[0]), now):
+        last = f"for {span(age)}, since run {run}" if run is not None else f"yet, in {span(age)}"
+        text = f"{name}: no good calibration {last}; one is expected every {span(every)}"
+        found.append(Need("calibration", text, f"caf runs list --listener {name}", about=name))
     return found
 
 

@@ -18,7 +18,7 @@ from caf.paths import DATABASE
 from caf.storage.child import FileChild
 from caf.store import jobs
 from caf.store.database import Database, database_id, open_database, recall, remember
-from caf.tasks import afterwards, archive, discover, mail, organise
+from caf.tasks import afterwards, archive, clean, credentials, discover, housekeeping, mail, organise, report
 from caf.tasks.checks import Checks
 from caf.tasks.house import CALLS, House
 from caf.tasks.standing import own_work
@@ -46,10 +46,13 @@ async def open_house(
     """Have the house and its duties by name, in the order in which `run --once` does them."""
     async with (
         open_database(folder / DATABASE) as database,
+        credentials.at_hand(configuration, folder, database),
         FileChild(CALLS) as files,
         FileChild(CALLS) as source_files,
         FileChild(CALLS) as raw_files,
         FileChild(CALLS) as archive_files,
+        FileChild(CALLS) as report_files,
+        FileChild(CALLS) as clean_files,
     ):
         identity = await database.call(database_id)
         work, kind = str(configuration.caf.work), configuration.batch.kind
@@ -67,6 +70,7 @@ async def open_house(
         children = (files, source_files, raw_files)
         house = House(configuration, configuration_id, database, identity, *children, batch, time.time)
         house.state, house.archive_files, house.generation = folder, archive_files, generation
+        house.report_files, house.clean_files = report_files, clean_files
         house.checks = Checks(refill)
         house.jobs_made = lambda: duties["organise"].wake()
         house.scripts_due = lambda: duties["afterwards"].wake()
@@ -87,10 +91,14 @@ def _duties(house: House) -> Iterable[Duty]:
     def every(name: str) -> Callable[[], float]:
         return lambda: float(getattr(house.configuration.duties, name))
 
+    yield Duty("credentials", lambda: credentials.interval(house.configuration), credentials.run_once)
     yield Duty("discover", every("discover"), discover.run_once)
     yield Duty("organise", every("organise"), organise.run_once, organise.run_quick)
     yield Duty("afterwards", every("organise"), afterwards.run_once)
     yield Duty("archive", every("organise"), archive.run_once)
+    yield Duty("clean", every("clean"), clean.run_once)
+    yield Duty("housekeeping", lambda: housekeeping.interval(house.configuration), housekeeping.run_once)
+    yield Duty("report", every("report"), report.Reporter().run_once)
     yield Duty("mail", lambda: mail.interval(house.configuration), mail.run_once)
 
 

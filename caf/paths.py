@@ -7,6 +7,7 @@ is wrong with the rest of the file is for caf.config to say.
 import re
 import tomllib
 from contextlib import suppress
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from caf.domain.errors import ConfigError
 DEFAULT_CONFIG = Path("listeners.toml")
 DATABASE = "caf.db"
 LOCK = "caf.lock"
+HEARTBEAT = "heartbeat"
 
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0, "w": 7 * 86_400.0}
 _DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*(ms|[smhdw])", re.ASCII)
@@ -39,6 +41,14 @@ def area(work: Path, run: int, job: str, attempt: int) -> Path:
     return work / f"{run}_{job}" / str(attempt)
 
 
+def log_file(config: Path) -> Path | None:
+    """Give the log's file, `[caf] log`; None if there is none. ConfigError if the file cannot be read."""
+    value = _table(_read(config, "see the journal: journalctl -u caf"), "caf").get("log")
+    if not isinstance(value, str) or not value.strip() or "\0" in value:
+        return None
+    return config.absolute().parent / value
+
+
 def slots(config: Path) -> int | None:
     """Give `[batch] slots`; None where the file does not say (then it is the number of cores)."""
     given = _table(_read(config, _STATE_WAY_OUT), "batch").get("slots")
@@ -47,12 +57,12 @@ def slots(config: Path) -> int | None:
 
 def job_names(config: Path, also: str) -> set[str]:
     """Give the names of the jobs in the file, as far as it can be read, and in the text of another configuration."""
-    names: set[str] = set()
-    with suppress(ConfigError):
-        names |= _table(_read(config, _STATE_WAY_OUT), "jobs").keys()
-    with suppress(ValueError, RecursionError):
-        names |= _table(tomllib.loads(also), "jobs").keys()
-    return names
+    return _names("jobs", config, also)
+
+
+def listener_names(config: Path, also: str) -> set[str]:
+    """Give the names of the listeners in the file, as far as it can be read, and in another configuration's text."""
+    return _names("listeners", config, also)
 
 
 def unknown_after(text: str, otherwise: float = 4 * 3600.0) -> float:
@@ -64,12 +74,38 @@ def unknown_after(text: str, otherwise: float = 4 * 3600.0) -> float:
     return float(found[1]) * _UNITS[found[2]] if found else otherwise
 
 
+@lru_cache(maxsize=2)
+def expected(text: str) -> tuple[tuple[str, float], ...]:
+    """Give the listeners of which a good calibration is expected every so often (s), from a configuration's text."""
+    if "expect_every" not in text:  # reading a long file as TOML takes milliseconds
+        return ()
+    try:
+        tables = _table(tomllib.loads(text), "listeners")
+    except (ValueError, RecursionError):
+        return ()
+    found = []
+    for name, table in tables.items():
+        given = table.get("expect_every") if isinstance(table, dict) and table.get("enabled", True) is True else None
+        if (match := _DURATION.fullmatch(str(given or "").strip())) is not None:
+            found.append((name, float(match[1]) * _UNITS[match[2]]))
+    return tuple(found)
+
+
 def _folder(config: Path, key: str, way_out: str) -> Path:
     value = _table(_read(config, way_out), "caf").get(key, key)
     if not isinstance(value, str) or not value.strip() or "\0" in value or value.startswith("~"):
         raise ConfigError(f"{config}: caf.{key} must be the path of a folder in quotes; correct it, or {way_out}")
     # What is relative is so to the file, wherever the command is typed.
     return config.absolute().parent / value
+
+
+def _names(table: str, config: Path, also: str) -> set[str]:
+    names: set[str] = set()
+    with suppress(ConfigError):
+        names |= _table(_read(config, _STATE_WAY_OUT), table).keys()
+    with suppress(ValueError, RecursionError):
+        names |= _table(tomllib.loads(also), table).keys()
+    return names
 
 
 def _table(document: dict[str, Any], name: str) -> dict[str, Any]:

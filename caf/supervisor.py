@@ -1,28 +1,31 @@
 """The one process: takes the lock, opens what the duties need, keeps them going, and stops in order."""
 
+import faulthandler
 import os
 import signal
 import time
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from pathlib import Path
 
 import anyio
 
-from caf import __version__, lock, log
+from caf import __version__, heartbeat, lock, log
+from caf.attention import LOG_TROUBLE
 from caf.config import Configuration, load, parse
-from caf.domain.errors import ConfigError, StoreError
+from caf.domain.errors import CafError, ConfigError, StoreError
 from caf.duty import Duty
 from caf.force import checked, reject, reload, watch_file
-from caf.notify import notify, watchdog_interval
+from caf.notify import ALIVE, notify, watchdog_interval
 from caf.opening import open_house
 from caf.paths import DATABASE, LOCK, state_folder
 from caf.store import configurations
-from caf.store.database import connect
+from caf.store.database import connect, remember
 from caf.tasks.house import House
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 NOTICE = 0.5  # s between two looks whether a command wrote to the database
-LOCK_LOOK = 5.0  # s between two looks whether the lock's file is still there
+LOCK_LOOK = 5.0  # s between two looks whether the lock's file is still there, and at how the log does
 FAREWELL = 5.0  # s that rounds under way have to finish when the supervisor is asked to stop
 
 
@@ -32,11 +35,13 @@ def main(config: Path, *, once: bool = False, take_over: bool = False, state: Pa
     ConfigError on a first start with a bad configuration; later ones go on with the last good one.
     """
     os.umask(0o007)
+    with suppress(RuntimeError, ValueError, AttributeError):  # no standard error
+        faulthandler.enable()  # SIGABRT, which the service manager sends to one that hangs, shows where
     log.configure()
     configuration, complaint = choose(config, state)
     folder = state or configuration.caf.state
     _make_folder(folder)
-    with lock.held(folder / LOCK, time.time()) as mine:
+    with lock.held(folder / LOCK, time.time()) as mine, log.kept_in(configuration.caf.log):
         return anyio.run(_supervise, configuration, complaint, folder, once, take_over, mine)
 
 
@@ -128,11 +133,14 @@ async def _serve(
             group.start_soon(_watch_database, house, duties)
             group.start_soon(watch_file, house, duties)
             group.start_soon(_watch_self, house)
+            group.start_soon(heartbeat.keep, house)
+            group.start_soon(_watch_log, house)
             group.start_soon(_watch_lock, house, mine, stopping, rounds.cancel_scope)
             group.start_soon(_heed, signals, house, duties, stopping, rounds.cancel_scope)
             house.log.info("supervisor.ready")
             notify("READY=1\nSTATUS=running")
         group.cancel_scope.cancel()
+    await heartbeat.write(house, heartbeat.STOPPED)
 
 
 async def _heed(
@@ -145,7 +153,7 @@ async def _heed(
     """TERM and INT end the supervisor in order, a second one at once; HUP has listeners.toml read again."""
     async for number in signals:
         if number == signal.SIGHUP:
-            await reload(house)
+            await _reload(house)
         elif stopping.is_set():
             rounds.cancel()
         else:
@@ -155,6 +163,19 @@ async def _heed(
             rounds.deadline = anyio.current_time() + FAREWELL
         for duty in duties:
             duty.wake()
+
+
+async def _reload(house: House) -> None:
+    """Read listeners.toml again; the service manager is told when that begins and ends, and what came of it."""
+    notify(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
+    try:
+        await reload(house)
+        bad = await house.database.call(configurations.complaint) is not None
+    except CafError as error:  # the database cannot be written just now; the file is looked at again by itself
+        house.log.error("config.rejected", error=str(error), instead="the last good configuration")
+        bad = True
+    state = "running; listeners.toml is not in force: caf status" if bad else "running"
+    notify(f"READY=1\nSTATUS={state}")
 
 
 async def _watch_database(house: House, duties: tuple[Duty, ...]) -> None:
@@ -168,6 +189,18 @@ async def _watch_database(house: House, duties: tuple[Duty, ...]) -> None:
             house.log.debug("database.changed")
             for duty in duties:
                 duty.wake()
+
+
+async def _watch_log(house: House) -> None:
+    """Look after the log now and then; why its file is not written is kept for `caf status`."""
+    kept: str | None = "nothing is known of it"
+    while True:
+        trouble = log.look()
+        if trouble != kept:
+            with suppress(StoreError):
+                await house.database.call(remember, LOG_TROUBLE, trouble)
+                kept = trouble
+        await anyio.sleep(LOCK_LOOK)
 
 
 async def _watch_lock(house: House, mine: lock.Lock, stopping: anyio.Event, rounds: anyio.CancelScope) -> None:
@@ -194,5 +227,5 @@ async def _watch_self(house: House) -> None:
     interval = watchdog_interval()
     while interval is not None:
         await _data_version(house)
-        notify("WATCHDOG=1")
+        notify(ALIVE)
         await anyio.sleep(interval)

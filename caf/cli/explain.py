@@ -5,20 +5,19 @@ import time
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from caf.cli.kept import Kept
+from caf.cli.colours import ANSWERS, coloured
 from caf.cli.options import Config, Json, Place, Run, StateDir
 from caf.cli.sourced import judged
 from caf.cli.text import ago, harmless, print_json, shown, wrapped
-from caf.cli.words import described
-from caf.domain.matching import Answer, Listener, Status, split_answers
-from caf.domain.runs import SECOND, Record, iso_time, parse_time, to_json
+from caf.domain.explaining import taken_apart
+from caf.domain.matching import Status
+from caf.domain.runs import SECOND, iso_time, parse_time
+from caf.report.kept import Kept
 from caf.store import queries
 from caf.store.jobs import no_run
 
 if TYPE_CHECKING:
     from caf.config import Configuration
-
-_ANSWERS = {Answer.HOLDS: "holds", Answer.FAILS: "fails", Answer.UNKNOWN: "unknown"}
 
 
 def explain(run: Run, as_json: Json = False, config: Config = None, state: StateDir = None) -> None:
@@ -68,7 +67,7 @@ def _known(conn: sqlite3.Connection, row: sqlite3.Row) -> dict[str, Any]:
         "again_until": settles,
         "replica_time": iso_time(source["replica_time"]) if source is not None else None,
         "configuration": verdict["configuration_id"],
-        "listeners": _answers(configuration.listeners_in_force(), verdict["answers"], kept.record(row)),
+        "listeners": taken_apart(configuration.listeners_in_force(), verdict["answers"], kept.record(row)),
     }
 
 
@@ -93,7 +92,7 @@ def _only_sourced(place: Place, run: int, unknown: str) -> dict[str, Any]:
         "again_until": _settles(times, found.now, configuration) if verdict.status is Status.OPEN else None,
         "replica_time": iso_time(found.written),
         "configuration": None,
-        "listeners": _answers(configuration.listeners_in_force(), verdict.answers, record),
+        "listeners": taken_apart(configuration.listeners_in_force(), verdict.answers, record),
     }
 
 
@@ -101,39 +100,6 @@ def _settles(times: Iterable[Any], first_seen: int, configuration: "Configuratio
     """Give when an OPEN run settles if nothing more comes; the replica must be newer than that too."""
     known = [moment for moment in times if moment is not None]
     return iso_time((max(known) if known else first_seen) + int(configuration.caf.settle * SECOND))
-
-
-def _answers(listeners: tuple[Listener, ...], answers: str, record: Record) -> list[dict[str, Any]]:
-    """Take a verdict apart; the listeners that came nearest to taking the run come first."""
-    parts = split_answers(listeners, answers)
-    rows = []
-    for listener in listeners:
-        letters, enough = parts[listener.name]
-        worst = Answer.FAILS if Answer.FAILS in letters else Answer.HOLDS
-        if worst is Answer.HOLDS and Answer.UNKNOWN in (*letters, enough):
-            worst = Answer.UNKNOWN
-        row: dict[str, Any] = {"name": listener.name, "answer": _ANSWERS[worst], "failing": letters.count(Answer.FAILS)}
-        row["conditions"] = [
-            {**described(condition), **_seen(condition.attribute, record), "answer": _ANSWERS[letter]}
-            for condition, letter in zip(listener.conditions, letters, strict=True)
-        ]
-        row["min_events"] = None
-        if listener.min_events is not None and enough is not None:
-            seen = _seen("events", record)
-            row["min_events"] = {"wanted": listener.min_events, **seen, "answer": _ANSWERS[enough]}
-        rows.append((letters.count(Answer.FAILS), letters.count(Answer.UNKNOWN), row))
-    rows.sort(key=lambda ranked: ranked[:2])
-    return [row for _, _, row in rows]
-
-
-def _seen(attribute: str, record: Record) -> dict[str, Any]:
-    note = record.notes.get(attribute)
-    return {
-        "seen": to_json(attribute, record.values.get(attribute)),
-        "inherited_from": note.inherited_from if note is not None else None,
-        "provisional": record.provisional(attribute),
-        "corrected": record.corrected.get(attribute),
-    }
 
 
 def _print(explained: dict[str, Any]) -> None:
@@ -159,17 +125,18 @@ def _print(explained: dict[str, Any]) -> None:
         failing = "1 condition fails" if listener["failing"] == 1 else f"{listener['failing']} conditions fail"
         word = {"holds": "takes it", "unknown": "may take it: something is not known yet"}.get(listener["answer"])
         print(f"\n{listener['name']}: {word or f'does not take it: {failing}'}")
-        for line in _lines(listener):
-            print(wrapped(line, first="  ", rest=" " * 8))
+        for mark, line in _lines(listener):
+            text = wrapped(f"{mark:<4}{line}", first="  ", rest=" " * 8)
+            print(text.replace(mark, coloured(mark, ANSWERS[mark]), 1))
 
 
-def _lines(listener: dict[str, Any]) -> Iterator[str]:
-    marks = {"holds": "ok  ", "fails": "NO  ", "unknown": "??  "}
+def _lines(listener: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    marks = {"holds": "ok", "fails": "NO", "unknown": "??"}
     for condition in listener["conditions"]:
-        yield f"{marks[condition['answer']]}{harmless(condition['text'])}; seen: {_value(condition)}"
+        yield marks[condition["answer"]], f"{harmless(condition['text'])}; seen: {_value(condition)}"
     if (enough := listener["min_events"]) is not None:
-        mark = {**marks, "fails": "few "}[enough["answer"]]
-        yield f"{mark}events is at least {enough['wanted']} (else: validation); seen: {_value(enough)}"
+        mark = {**marks, "fails": "few"}[enough["answer"]]
+        yield mark, f"events is at least {enough['wanted']} (else: validation); seen: {_value(enough)}"
 
 
 def _value(seen: dict[str, Any]) -> str:

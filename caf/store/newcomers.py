@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from caf.domain.discovery import Rules
 from caf.domain.matching import Status
 from caf.store.keys import Decide, Decision, Key, corrected, key_expressions, settled_before
+from caf.store.pages import changed
 from caf.store.rows import SEEN_COLUMNS, quoted
 
 
@@ -81,6 +82,7 @@ def take_over(
         "INSERT INTO run_count VALUES (?, ?) ON CONFLICT (status) DO UPDATE SET runs = runs + excluded.runs",
         sorted(became.items()),
     )
+    changed(conn, "temp.taken")
     return Taken(len(taken), became, notable)
 
 

@@ -249,7 +249,8 @@ def findings(conn: sqlite3.Connection) -> list[str]:
     """Say in a line each what is wrong with the database; an empty list if it is whole and agrees with itself."""
     found = [f"damaged: {row[0]}" for row in conn.execute("PRAGMA integrity_check") if row[0] != "ok"]
     if found:
-        return [*found, "put the newest backup in its place, as docs/administrator.md tells"]
+        ways = "`caf db check --mend` mends indices; for all else put a backup in its place: `caf db restore FILE`"
+        return [*found, ways]
     for row in conn.execute("PRAGMA foreign_key_check").fetchall():
         found.append(f"{row[0]} row {row[1]}: refers to a row of {row[2]} that is not there")
     stored = {(row[0], row[1]) for row in conn.execute("SELECT source, target FROM transition")}

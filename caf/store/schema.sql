@@ -22,10 +22,17 @@
 --
 -- What an attempt's outcome sets off on the supervisor's host stands in *afterwards*.
 --
+-- What an attempt leaves on the disk is its *area*, from when it is over: what it weighs, and what became of it. The row
+-- stays when the files are gone. A *pin* keeps the areas of a job; *measurement* is how full the account was.
+--
 -- Mail is composed from what *audit* has gained since an *addressee* was last written to, and stands in *outbox* until
 -- a server has taken it.
 --
 -- *run_count* and *job_count* are kept by triggers: a status page must not count a million rows.
+--
+-- The status page is written in files of a block of runs or jobs each. A trigger counts each block's changes in *page*,
+-- so that a round of the report duty looks at what has changed, not at history. *tally* sums what happened day by day,
+-- *shown* is what was copied beside the page.
 --
 -- Conventions: times of runs are integer ns since 1970 UTC, as COOL has them; times of caf's own doings are REAL
 -- seconds since 1970 UTC. Flags are 0 and 1. NULL is "not known". Masks are 32 hexadecimal digits, since SQLite's
@@ -106,6 +113,23 @@ CREATE INDEX run_open ON run (run) WHERE status = 'OPEN';
 CREATE INDEX run_asking ON run (run) WHERE status = 'CONFLICT' OR disputed = 1;
 CREATE INDEX run_jobs_due ON run (run) WHERE jobs_due = 1;
 
+-- A file of the status page: the jobs or configurations whose id, or the runs whose number, divided by the kind's size
+-- is its number.
+-- `written` is the count of changes that its file holds; a change that comes while it is written is not lost.
+CREATE TABLE page (
+    kind TEXT NOT NULL CHECK (kind IN ('jobs', 'runs', 'details', 'configurations')),
+    number INTEGER NOT NULL,
+    changes INTEGER NOT NULL DEFAULT 1,
+    written INTEGER NOT NULL DEFAULT 0,
+    name TEXT,                         -- of its file, which holds a sum of what is in it; NULL: nothing of it is shown
+    about TEXT,                        -- JSON: what the index says of it
+    PRIMARY KEY (kind, number)
+) WITHOUT ROWID;
+CREATE INDEX page_due ON page (kind, number) WHERE changes <> written;
+CREATE TRIGGER configuration_kept AFTER INSERT ON configuration BEGIN
+    INSERT INTO page (kind, number) VALUES ('configurations', NEW.id);
+END;
+
 CREATE TABLE former_verdict (
     id INTEGER PRIMARY KEY,
     run INTEGER NOT NULL REFERENCES run (run),
@@ -127,6 +151,12 @@ CREATE TRIGGER run_counted AFTER INSERT ON run
 WHEN NOT EXISTS (SELECT 1 FROM meta WHERE name = 'counting_in_bulk')
 BEGIN
     INSERT INTO run_count VALUES (NEW.status, 1) ON CONFLICT (status) DO UPDATE SET runs = runs + 1;
+    INSERT INTO page (kind, number) VALUES ('runs', NEW.run / 512), ('details', NEW.run / 32)
+        ON CONFLICT (kind, number) DO UPDATE SET changes = changes + 1;
+END;
+CREATE TRIGGER run_changed AFTER UPDATE ON run BEGIN
+    INSERT INTO page (kind, number) VALUES ('runs', NEW.run / 512), ('details', NEW.run / 32)
+        ON CONFLICT (kind, number) DO UPDATE SET changes = changes + 1;
 END;
 CREATE TRIGGER run_recounted AFTER UPDATE OF status ON run WHEN OLD.status <> NEW.status BEGIN
     UPDATE run_count SET runs = runs - 1 WHERE status = OLD.status;
@@ -213,6 +243,9 @@ CREATE TRIGGER job_stays BEFORE DELETE ON job BEGIN
     SELECT RAISE(ABORT, 'a job is never deleted');
 END;
 
+-- Which run of each listener was good last.
+CREATE INDEX job_good ON job (listener, run) WHERE state = 'DONE' AND mark IS NOT 'bad';
+
 CREATE TABLE job_count (
     job TEXT NOT NULL,
     state TEXT NOT NULL,
@@ -225,6 +258,21 @@ END;
 CREATE TRIGGER job_recounted AFTER UPDATE OF state ON job WHEN OLD.state <> NEW.state BEGIN
     UPDATE job_count SET jobs = jobs - 1 WHERE job = OLD.job AND state = OLD.state;
     INSERT INTO job_count VALUES (NEW.job, NEW.state, 1) ON CONFLICT (job, state) DO UPDATE SET jobs = jobs + 1;
+END;
+
+CREATE TRIGGER job_shown AFTER INSERT ON job BEGIN
+    INSERT INTO page (kind, number) VALUES ('jobs', NEW.id / 500), ('runs', NEW.run / 512), ('details', NEW.run / 32)
+        ON CONFLICT (kind, number) DO UPDATE SET changes = changes + 1;
+END;
+CREATE TRIGGER job_shown_anew AFTER UPDATE OF state, reason, batch_id, unknown_since, twins, lost, updated,
+    acknowledged, mark, marked, adopted ON job
+BEGIN
+    INSERT INTO page (kind, number) VALUES ('jobs', NEW.id / 500), ('details', NEW.run / 32)
+        ON CONFLICT (kind, number) DO UPDATE SET changes = changes + 1;
+END;
+CREATE TRIGGER job_shown_with_its_run AFTER UPDATE OF state ON job BEGIN
+    INSERT INTO page (kind, number) VALUES ('runs', NEW.run / 512)
+        ON CONFLICT (kind, number) DO UPDATE SET changes = changes + 1;
 END;
 
 -- What a person has stopped the submitting of: one job configuration by its name, or with '' all of them.
@@ -259,6 +307,11 @@ CREATE TABLE attempt (
 ) WITHOUT ROWID;
 CREATE INDEX attempt_to_archive ON attempt (archive_due) WHERE archive_due IS NOT NULL;
 
+CREATE TRIGGER attempt_archived AFTER UPDATE OF archive, archive_error ON attempt BEGIN
+    UPDATE page SET changes = changes + 1
+        WHERE kind = 'details' AND number = (SELECT run / 32 FROM job WHERE id = NEW.job_id);
+END;
+
 -- The after-scripts of attempts that became DONE or FAILED: noted in the transaction of that outcome, so that none is
 -- missed and none is noted twice, and run in their order, one at a time, on the supervisor's host. `begun` is committed
 -- before a script is started. One that has begun and not ended when nobody runs it was interrupted by the end of its
@@ -283,6 +336,100 @@ CREATE TABLE afterwards (
 ) WITHOUT ROWID;
 CREATE INDEX afterwards_open ON afterwards (made, job_id, attempt, step) WHERE ended IS NULL;
 
+CREATE TRIGGER afterwards_changed AFTER UPDATE OF begun, ended, error ON afterwards BEGIN
+    UPDATE page SET changes = changes + 1
+        WHERE kind = 'details' AND number = (SELECT run / 32 FROM job WHERE id = NEW.job_id);
+END;
+
+-- What of an attempt that is over is copied beside the status page: the files that its job shows, and its logs.
+CREATE TABLE shown (
+    job_id INTEGER NOT NULL REFERENCES job (id),
+    attempt INTEGER NOT NULL,
+    due REAL,                          -- it is to be copied: when that is tried (again)
+    tries INTEGER NOT NULL DEFAULT 0,
+    files TEXT,                        -- JSON array: what was copied, and what could not be
+    error TEXT,                        -- why it could not be copied the last time
+    copied REAL,
+    removed REAL,                      -- since when the copies are gone, for their age
+    PRIMARY KEY (job_id, attempt)
+) WITHOUT ROWID;
+CREATE INDEX shown_due ON shown (due) WHERE due IS NOT NULL;
+CREATE INDEX shown_copied ON shown (copied) WHERE copied IS NOT NULL AND removed IS NULL;
+CREATE TRIGGER shown_changed AFTER UPDATE ON shown BEGIN
+    UPDATE page SET changes = changes + 1
+        WHERE kind = 'details' AND number = (SELECT run / 32 FROM job WHERE id = NEW.job_id);
+END;
+
+-- What happened day by day, summed from the audit trail up to the row that meta's "tallied" names, in the transaction
+-- that moves this on: so nothing is counted twice and nothing is left out. `bucket` is that of a time that was measured
+-- (caf/domain/spans.py), or 0.
+CREATE TABLE tally (
+    day INTEGER NOT NULL,              -- since 1970 UTC
+    measure TEXT NOT NULL,
+    job TEXT NOT NULL,
+    bucket INTEGER NOT NULL,
+    count INTEGER NOT NULL,
+    total REAL NOT NULL,               -- s; sum of what was measured
+    PRIMARY KEY (day, measure, job, bucket)
+) WITHOUT ROWID;
+
+-- The working areas of attempts that are over. Rows are made by the trigger below and never removed: when the files go,
+-- it is said when and why. A removal is `planned` before anything is done; `begun` is committed, after it was looked at
+-- again whether it may go, before the first file is touched. What has begun is finished, whatever happens in between.
+CREATE TABLE area (
+    job_id INTEGER NOT NULL REFERENCES job (id),
+    attempt INTEGER NOT NULL,
+    over REAL NOT NULL,                -- since when
+    weighed REAL,                      -- once; NULL: not yet
+    sizes INTEGER,                     -- bytes, by the sizes of files,
+    disk INTEGER,                      -- and as the disk counts them
+    files INTEGER,                     -- and folders
+    planned REAL,
+    begun REAL,
+    removed REAL,
+    why TEXT,                          -- it is planned, begun or removed
+    error TEXT,                        -- what was wrong the last time that it was to be weighed or removed
+    again REAL,                        -- not tried before
+    PRIMARY KEY (job_id, attempt),
+    CHECK (begun IS NULL OR planned IS NOT NULL),
+    CHECK (planned IS NULL OR why IS NOT NULL),
+    CHECK (removed IS NULL OR why IS NOT NULL)
+) WITHOUT ROWID;
+CREATE INDEX area_over ON area (over);
+CREATE INDEX area_there ON area (over, job_id, attempt) WHERE removed IS NULL;
+CREATE INDEX area_to_weigh ON area (over) WHERE weighed IS NULL AND removed IS NULL;
+CREATE INDEX area_intended ON area (planned) WHERE planned IS NOT NULL AND removed IS NULL;
+CREATE INDEX area_troubled ON area (over) WHERE error IS NOT NULL AND removed IS NULL;
+CREATE INDEX area_removed ON area (removed) WHERE removed IS NOT NULL;
+
+-- An attempt is over when its job comes to an end, or goes on to the next attempt. No attempt is ever taken up again.
+CREATE TRIGGER job_area_over AFTER UPDATE OF state, attempt ON job
+WHEN NEW.attempt <> OLD.attempt
+    OR (NEW.state IN ('DONE', 'FAILED', 'REJECTED', 'CANCELLED') AND NEW.state <> OLD.state)
+BEGIN
+    INSERT OR IGNORE INTO area (job_id, attempt, over) VALUES (NEW.id, OLD.attempt, NEW.updated);
+END;
+
+-- Jobs whose areas a person wants to stay for a time.
+CREATE TABLE pin (
+    job_id INTEGER PRIMARY KEY REFERENCES job (id),
+    until REAL NOT NULL,
+    since REAL NOT NULL,
+    who TEXT NOT NULL,
+    reason TEXT NOT NULL
+);
+
+-- How full each limit of the account was, now and then: a forecast needs no more. Pruned by age.
+CREATE TABLE measurement (
+    at REAL NOT NULL,
+    limit_of TEXT NOT NULL,            -- whose limit it is
+    counts TEXT NOT NULL CHECK (counts IN ('sizes', 'disk', 'files')),
+    used INTEGER NOT NULL,
+    most INTEGER,                      -- NULL: no limit
+    freed INTEGER NOT NULL,            -- what cleaning removed since the measurement before
+    PRIMARY KEY (limit_of, counts, at)
+) WITHOUT ROWID;
+
 -- Attempts whose working areas were found when areas were taken over, and whose job this database does not have (yet).
 CREATE TABLE stray (
     run INTEGER NOT NULL,
@@ -304,6 +451,9 @@ CREATE TABLE audit (
     why TEXT NOT NULL
 );
 CREATE INDEX audit_run ON audit (run, job);
+CREATE TRIGGER audit_shown AFTER INSERT ON audit WHEN NEW.run IS NOT NULL BEGIN
+    UPDATE page SET changes = changes + 1 WHERE kind = 'details' AND number = NEW.run / 32;
+END;
 
 -- Who is written to, and how far each has been told: audit rows after `told` are news to them. Moves on in the very
 -- transaction that puts the mail into the outbox.

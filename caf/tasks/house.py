@@ -41,6 +41,20 @@ CALLS = {
     "inspect": "caf.storage.inspect:inspect",
     "begin_after": "caf.storage.after_log:begin_entry",
     "after_words": "caf.storage.after_log:last_words",
+    "write_data": "caf.storage.publish:write_data",
+    "publish": "caf.storage.publish:publish",
+    "data_names": "caf.storage.publish:data_names",
+    "remove_data": "caf.storage.publish:remove_data",
+    "copy_shown": "caf.storage.showing:copy_shown",
+    "remove_shown": "caf.storage.showing:remove_shown",
+    "placed": "caf.storage.account:placed",
+    "group_number": "caf.storage.account:group_number",
+    "file_system": "caf.storage.account:file_system",
+    "ask": "caf.storage.account:ask",
+    "weigh_tree": "caf.storage.weighing:weigh_tree",
+    "weigh_areas": "caf.storage.weighing:weigh_areas",
+    "archive_lacks": "caf.storage.archive_kept:archive_lacks",
+    "remove_area": "caf.storage.removal:remove_area",
     "marks": "caf.sources.cool.files:marks",
     "expand": "caf.sources.cool.files:expand",
     "read_cool": "caf.sources.cool.runs:read_settled",
@@ -67,6 +81,8 @@ class House:
     clock: Callable[[], float]
     state: Path = Path("state")  # the folder of the database
     archive_files: FileChild | None = None  # None: those of working areas
+    report_files: FileChild | None = None  # the same
+    clean_files: FileChild | None = None  # the same; its process ends with each round
     jobs_made: Callable[[], None] = lambda: None
     scripts_due: Callable[[], None] = lambda: None
     steady: Callable[[], tuple[str, float]] | None = None  # the boot, and seconds (s) of it that nobody can set

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Kept:
-    """Remembers, for one command, what it has looked up."""
+    """Remembers, for one command or one round, what it has looked up."""
 
     def __init__(self, conn: sqlite3.Connection) -> None:
         self._conn = conn
