@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 import typer
 
 from caf.cli.options import Place
+from caf.cli.progress import Progress
 from caf.cli.text import counted, harmless
 from caf.domain.errors import Refused
 from caf.domain.jobs import State
@@ -19,7 +20,6 @@ from caf.store.bulk import GROUP, Meant, do_group
 from caf.store.queries import JobFilter, jobs
 
 SHOWN = 10
-SILENT = 2.0  # s without a word on how far it is
 INTERRUPTED = 130
 
 Do = Callable[[sqlite3.Connection, Meant], sqlite3.Row]
@@ -64,6 +64,10 @@ def many(
     """
     with place.database() as conn:
         meant = [] if conn is None else list(_meant(conn, wanted))
+        if conn is not None and not meant:
+            from caf.cli.suggest import strange_names  # only where nothing was found
+
+            strange_names(place, conn, job=wanted.job, listener=wanted.listener)
         if not yes:
             _preview(word, meant, possible)
             raise typer.Exit(1)
@@ -89,20 +93,16 @@ def _do_all(
     conn: sqlite3.Connection, word: str, meant: Sequence[Meant], do: Do, result: Done, interrupted: list[int]
 ) -> None:
     """Do it in groups; after each the database is left alone for as long as it took, so that others have their turn."""
-    began, told = time.monotonic(), False
-    for first in range(0, len(meant), GROUP):
-        if interrupted:
-            break
-        start = time.monotonic()
-        result.add(do_group(conn, meant[first : first + GROUP], do))
-        so_far = result.done + result.refused
-        if sys.stderr.isatty() and time.monotonic() - began > SILENT:
-            told = True
-            print(f"\r{word}: {so_far:,} of {counted(len(meant), 'job')}", end="", file=sys.stderr, flush=True)
-        if so_far < len(meant):
-            time.sleep(time.monotonic() - start)
-    if told:
-        print(file=sys.stderr)
+    with Progress(word, "jobs") as progress:
+        for first in range(0, len(meant), GROUP):
+            if interrupted:
+                break
+            start = time.monotonic()
+            result.add(do_group(conn, meant[first : first + GROUP], do))
+            so_far = result.done + result.refused
+            progress(so_far, len(meant))
+            if so_far < len(meant):
+                time.sleep(time.monotonic() - start)
 
 
 @contextmanager

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from caf.cli.colours import ANSWERS, coloured
 from caf.cli.options import Config, Place, StateDir
+from caf.cli.progress import busy, hide
 from caf.cli.sourced import Sourced, scratch, sourced
 from caf.cli.text import counted, harmless, span, wrapped
 from caf.domain.errors import CafError
@@ -33,13 +35,15 @@ def check(
 ) -> None:
     """Check the configuration and what it names.
 
-    That is: source, templates, folders, batch system, mail server, and that no run can be taken by two listeners.
+    That is: source, templates, folders, batch system, mail server, credentials, and that no run can be taken by two
+    listeners.
 
     The exit status is 2 if the configuration is wrong, 1 if something else is, 0 if all is well.
 
     Example: caf check --config /etc/caf/listeners.toml
     """
     from caf.config import load
+    from caf.config.unheeded import JOB_KEYS
 
     place = Place.of(config, state)
     configuration = load(place.config)
@@ -49,24 +53,26 @@ def check(
     if _listeners(place, configuration):
         raise typer.Exit(2)
     for key in configuration.unheeded():
-        _say("note", f"{key} is read, but this version does not act on it yet")
-    good = all(
-        [
+        _say("note", f"{key} does nothing without [{JOB_KEYS[key.rpartition('.')[2]]}], which is not in the file")
+    with busy("checking"):
+        good = [
             _source(place, configuration),
             _templates(configuration),
             _folders(place, configuration),
             _batch(configuration) and _probe(configuration, asked=probe),
             _mail(configuration),
+            _credentials(configuration),
         ]
-    )
-    if not good:
+    if not all(good):
         raise typer.Exit(1)
 
 
 def _say(word: str, text: str) -> None:
     """Print a finding: ok, note, warn or BAD."""
+    hide()
     for place, line in enumerate(str(text).split("\n")):
-        print(wrapped(harmless(line), first=f"{word:<6}" if place == 0 else " " * 6, rest=" " * 6))
+        told = wrapped(harmless(line), first=f"{word:<6}" if place == 0 else " " * 6, rest=" " * 6)
+        print(coloured(word, ANSWERS.get(word)) + told[len(word) :] if place == 0 else told)
 
 
 def _listeners(place: Place, configuration: "Configuration") -> bool:
@@ -188,13 +194,9 @@ def _and_above(path: Path) -> Iterator[Path]:
 
 def _batch(configuration: "Configuration") -> bool:
     """Show what answers, whether queues are there, and what would be handed over; tell whether nothing is bad."""
-    from caf.batch.systems import SERVED
     from caf.cli.site import examine
 
     batch = configuration.batch
-    if batch.kind not in SERVED:
-        _say("BAD", f"batch: {batch.kind} is not there yet in this version: only {' and '.join(SERVED)}")
-        return False
     _say("ok", f"batch: {batch.kind}, {counted(batch.slots or os.cpu_count() or 1, 'slot')}")
     _shares(configuration)
     try:
@@ -224,9 +226,30 @@ def _shares(configuration: "Configuration") -> None:
     if batch.kind == "local":
         _say("note", 'batch.group_slots means nothing with kind = "local": this machine has no groups, slots counts')
         return
-    alone = [name for name, job in configuration.jobs.items() if job.enabled and job.group is None]
+    enabled = {name: job for name, job in configuration.jobs.items() if job.enabled}
+    large = [name for name, job in enabled.items() if job.group is not None and job.cpus > batch.group_slots]
+    if large:
+        _say(
+            "warn",
+            f"batch.group_slots is less than the `cpus` of {', '.join(large)}: correct one, or it never goes out",
+        )
+    alone = [name for name, job in enabled.items() if job.group is None]
     if alone:
         _say("note", f"batch.group_slots does not count {', '.join(alone)}: no `group` is given there")
+
+
+def _credentials(configuration: "Configuration") -> bool:
+    """Have them renewed once, into a cache that nobody uses."""
+    if configuration.credentials is None:
+        return True
+    from caf.cli.renewal import good, tried
+
+    try:
+        _say("ok", f"credentials: {good(tried(configuration.credentials))}; the supervisor's own are left alone")
+    except CafError as error:
+        _say("BAD", f"credentials: {error}")
+        return False
+    return True
 
 
 def _mail(configuration: "Configuration") -> bool:

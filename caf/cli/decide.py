@@ -2,7 +2,6 @@
 
 import sqlite3
 import time
-from difflib import get_close_matches
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -12,6 +11,7 @@ from caf.cli.options import By, Config, Place, Run, StateDir, Why, as_text, beca
 from caf.cli.orders import person
 from caf.cli.text import harmless, say
 from caf.domain.errors import NotFound
+from caf.domain.spelling import instead
 from caf.store import persons, queries
 from caf.store.discovery import record_of_run
 from caf.store.jobs import no_run
@@ -31,7 +31,7 @@ def assign(
 
     Its jobs are made in the next round. No later verdict changes it; another assign or ignore does.
 
-    Example: caf runs assign 490011 LArEnergyScan --reason "agreed with LAr"
+    Example: caf runs assign 490005 LArEnergyScan --reason "agreed with LAr"
     """
     why, who = because(reason), person(by)
     place = Place.of(config, state)
@@ -60,11 +60,9 @@ def _needs_validation(
     """Tell whether the run has too few events for the listener; what was never counted is too few."""
     table = configuration.listeners.get(listener)
     if table is None:
-        near = get_close_matches(listener, configuration.listeners, n=1)
-        known = f"did you mean {near[0]}?" if near else f"there are {', '.join(configuration.listeners) or 'none'}"
         raise NotFound(
-            f"no listener {harmless(listener)} in {configuration.path.name} as it is in force; {known}; "
-            "`caf listeners list` shows them"
+            f"no listener {harmless(listener)} in {configuration.path.name} as it is in force; "
+            f"{instead(listener, configuration.listeners)}; `caf listeners list` shows them"
         )
     if not table.min_events:
         return False
@@ -85,7 +83,7 @@ def ignore(run: Run, reason: Why, by: By = None, config: Config = None, state: S
 
     Jobs that it has are not touched. No later verdict changes it; `caf runs assign` does.
 
-    Example: caf runs ignore 490011 --reason "test of the new crate"
+    Example: caf runs ignore 490005 --reason "test of the new crate"
     """
     why, who = because(reason), person(by)
     with Place.of(config, state).existing(f"run {run}") as conn:

@@ -8,7 +8,8 @@ from typing import Annotated, Any
 import typer
 
 from caf import paths
-from caf.cli import joblog, scripts
+from caf.cli import areas, joblog, scripts
+from caf.cli.colours import of_job, of_result
 from caf.cli.options import (
     Config,
     Job,
@@ -23,10 +24,10 @@ from caf.cli.options import (
     StateDir,
     States,
 )
-from caf.cli.text import Table, ago, harmless, iso, print_array, print_json, print_pairs, say, span, unbroken
+from caf.cli.text import Table, Tinted, ago, harmless, iso, print_array, print_json, print_pairs, say, span, unbroken
 from caf.domain.errors import ConfigError, NotFound
 from caf.domain.jobs import State
-from caf.store import afterwards, queries
+from caf.store import afterwards, pins, queries, removals
 from caf.store.answers import words_for
 from caf.store.jobs import find
 
@@ -64,15 +65,22 @@ def list_jobs(
             print_array(as_object(row) for page in pages for row in page)
             return
         table = Table(("RUN", "JOB", "STATE", "RESULT", "SINCE", "REASON"), soft=("REASON",), spare=("RESULT",))
+        some = False
         for page in pages:
+            some = True
             table.show(_line(row, now) for row in page)
+        if conn is not None and not some and (job, listener) != (None, None):
+            from caf.cli.suggest import strange_names  # only where nothing was found
+
+            strange_names(place, conn, job=job, listener=listener)
 
 
 def _line(row: sqlite3.Row, now: float) -> tuple[object, ...]:
     result = row["result"] if row["state"] == State.FAILED else row["mark"]  # DONE says it, no other state has one
     doubt = "" if row["unknown_since"] is None else f"in doubt for {span(now - row['unknown_since'])}: "
     seen = " (acknowledged)" if row["acknowledged"] else ""
-    return row["run"], row["job"], row["state"], result, span(now - row["updated"]), f"{doubt}{row['reason']}{seen}"
+    state, result = Tinted(row["state"], of_job(row)), Tinted(result, of_job(row))
+    return row["run"], row["job"], state, result, span(now - row["updated"]), f"{doubt}{row['reason']}{seen}"
 
 
 def as_object(row: sqlite3.Row) -> dict[str, Any]:
@@ -93,33 +101,49 @@ def show_job(run: Run, job: Job, as_json: Json = False, config: Config = None, s
         row = find(conn, run, job)
         attempts = queries.attempts_of(conn, row["id"])
         after = afterwards.of_job(conn, row["id"])
+        kept = removals.of_job(conn, row["id"])
+        pin = pins.pin_of(conn, row["id"], time.time())
     folder = area_of(place, row, row["attempt"])
     commands = words_for(row)
     if as_json:
         names = ("priority", "tries", "looks", "configuration_id", "memory", "walltime", "marked")
         more = {name: row[name] for name in names}
         area = {"area": None if folder is None else str(folder)}
-        tried = {"attempts": [_attempt(attempt) for attempt in attempts]}
+        tried = {"attempts": [_attempt(one) | areas.of_attempt(kept, one["attempt"]) for one in attempts]}
         ran = {"afterwards": scripts.as_objects(after)}
-        print_json({**as_object(row), **more, **area, **tried, **ran, "commands": commands})
+        stays = {"pin": areas.pin_object(pin)}
+        print_json({**as_object(row), **more, **area, **tried, **ran, **stays, "commands": commands})
         return
     now = time.time()
-    pairs = [(n, ago(row[n], now) if n in _TIMES and row[n] is not None else row[n]) for n in _KEYS + _MORE]
-    pairs += [(name, row[name]) for name in ("memory", "walltime", "marked") if row[name] is not None]
+    given = [name for name in (*_KEYS, *_MORE, "memory", "walltime", "marked") if row[name] is not None]
+    pairs = [(name, _told(row, name, now)) for name in given]
     print_pairs([*pairs, ("area", folder or "not known: the configuration cannot be read")])
     if attempts:
         print()
         columns = ("attempt", "result", "exit_code", "node", "started", "ended", "reason")
-        table = Table([column.upper().replace("_", " ") for column in columns], soft=("NODE", "REASON"))
-        table.show(
-            [ago(one[c], now) if c in ("started", "ended") and one[c] is not None else one[c] for c in columns]
-            for one in attempts
-        )
+        headings = [column.upper().replace("_", " ") for column in columns]
+        table = Table(headings, soft=("NODE", "REASON"), spare=("NODE", "STARTED"))
+        table.show([_of_attempt(one, column, now) for column in columns] for one in attempts)
     print()
-    for line in (*(scripts.line(one, now) for one in after), *filter(None, map(_archived, attempts))):
+    told = [scripts.line(one, now) for one in after]
+    for line in (*told, *filter(None, map(_archived, attempts)), *areas.lines(kept, pin, now)):
         say(harmless(line))
     say(f"Why it is where it is: {unbroken(f'caf jobs why {run} {job}')}")
     say(f"You can say: {', '.join(unbroken(command) for command in commands)}")
+
+
+def _told(row: sqlite3.Row, name: str, now: float) -> object:
+    if name in _TIMES:
+        return ago(row[name], now)
+    if name in _FLAGS:
+        return bool(row[name])
+    return Tinted(row[name], of_job(row)) if name == "state" else row[name]
+
+
+def _of_attempt(row: sqlite3.Row, column: str, now: float) -> object:
+    if column in ("started", "ended") and row[column] is not None:
+        return ago(row[column], now)
+    return Tinted(row[column], of_result(row[column])) if column == "result" else row[column]
 
 
 def _attempt(row: sqlite3.Row) -> dict[str, Any]:
@@ -162,6 +186,7 @@ def job_log(
     place = Place.of(config, state)
     with place.existing(f"job {job} of run {run}") as conn:
         row = find(conn, run, job)
+        kept = removals.of_job(conn, row["id"])
     work = paths.work_folder(place.config)
     numbers = [attempt] if attempt is not None else range(row["attempt"], 0, -1)
     missing = None
@@ -178,6 +203,10 @@ def job_log(
             return
     if missing is not None:
         raise missing
+    now = time.time()
+    for number in numbers:
+        if gone := areas.where(kept, number, "", now):
+            raise NotFound(f"job {job} of run {run} is {row['state']}, and its log is gone: {gone}")
     which = f"attempt {attempt}" if attempt is not None else "it"
     raise NotFound(
         f"job {job} of run {run} is {row['state']}: {which} has no working area in {work}, so no log; "

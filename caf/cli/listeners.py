@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 from caf.cli.options import Config, Json, Place, StateDir
 from caf.cli.text import harmless, print_array, shown
-from caf.cli.words import described as condition_json
 from caf.domain.discovery import Rules
 from caf.domain.errors import CafError
+from caf.domain.explaining import described as condition_json
 from caf.domain.overlap import Overlap, can_match, overlaps
 from caf.domain.runs import SECOND, to_json
 

@@ -5,12 +5,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from caf.cli.kept import Kept
 from caf.cli.text import harmless, shown, warn
-from caf.cli.words import condition_text, wanted_json
 from caf.domain.errors import ConfigError
+from caf.domain.explaining import condition_text, wanted_json
 from caf.domain.matching import Answer, Condition, Listener, Operator, Status, split_answers
 from caf.domain.runs import Record, to_json
+from caf.report.kept import Kept
 from caf.store import queries
 
 MISSED = frozenset({Status.UNCLAIMED, Status.OPEN})

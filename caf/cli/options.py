@@ -16,6 +16,7 @@ from caf import paths
 from caf.cli.text import harmless
 from caf.domain.errors import NotFound, StoreError
 from caf.domain.jobs import State
+from caf.domain.spelling import instead
 from caf.store.database import connect, explain
 
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0, "w": 7 * 86_400.0}
@@ -23,11 +24,14 @@ _DURATION = re.compile(r"([0-9]{1,9})([smhdw])", re.ASCII)
 _LARGEST = 2**63 - 1  # what an integer of SQLite can hold
 
 
-def group(help_text: str) -> typer.Typer:
-    """Make a group of commands. Markup and pretty tracebacks would import rich and show what nobody should see."""
+def group(help_text: str, *, alone: bool = False) -> typer.Typer:
+    """Make a group of commands. Markup and pretty tracebacks would import rich and show what nobody should see.
+
+    `alone`: its name is a command of its own as well.
+    """
     return typer.Typer(
         help=help_text,
-        no_args_is_help=True,
+        no_args_is_help=not alone,
         add_completion=False,
         rich_markup_mode=None,
         pretty_exceptions_enable=False,
@@ -40,7 +44,8 @@ def _or_before(context: typer.Context, parameter: typer.CallbackParam, value: An
     return value if value is not None else context.find_root().params.get(str(parameter.name))
 
 
-def _duration(text: str) -> float:
+def duration(text: str) -> float:
+    """Read a time span such as 90s, 15m, 8h or 7d; gives seconds."""
     found = _DURATION.fullmatch(text.strip())
     if not found:
         raise typer.BadParameter(f"{text!r} is not a duration such as 90s, 15m, 8h or 7d")
@@ -75,7 +80,7 @@ def _state_or_folder(text: str) -> State | Path:
         return State[text.upper()]
     if "/" in text or Path(text).is_dir():
         return Path(text)
-    raise typer.BadParameter(f"{text!r} is neither a job's state ({', '.join(State)}) nor a folder")
+    raise typer.BadParameter(f"{text!r} is neither a job's state nor a folder; {instead(text, State)}")
 
 
 def _folder_before(context: typer.Context, value: list[Any] | None) -> list[Any]:
@@ -136,10 +141,13 @@ Runs = Annotated[
 ]
 Limit = Annotated[int | None, typer.Option("--limit", metavar="N", min=1, max=_LARGEST, help="The newest N.")]
 SinceStart = Annotated[
-    float | None, typer.Option("--since", metavar="7d", parser=_duration, help="Only runs started within that time.")
+    float | None, typer.Option("--since", metavar="7d", parser=duration, help="Only runs started within that time.")
 ]
 SinceChange = Annotated[
-    float | None, typer.Option("--since", metavar="7d", parser=_duration, help="Only what changed within that time.")
+    float | None, typer.Option("--since", metavar="7d", parser=duration, help="Only what changed within that time.")
+]
+Since = Annotated[
+    float | None, typer.Option("--since", metavar="7d", parser=duration, help="Only of that last stretch of time.")
 ]
 Reason = Annotated[str | None, typer.Option("--reason", metavar="TEXT", parser=as_text, help="Why; it is kept.")]
 Why = Annotated[

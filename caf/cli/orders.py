@@ -1,10 +1,12 @@
 """`caf jobs start`, `reject`, `hold`, `kill`, `ack`, and what `reset` shares with them: of one job, or of many."""
 
+import inspect
 import os
 import sqlite3
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import wraps
 from typing import Annotated, Any
 
 import typer
@@ -17,10 +19,13 @@ from caf.store.remarks import acknowledge
 
 _HELP = {
     Word.START: ("Let a WAITING job run: a person has validated it.", "caf jobs start 490001 L1CaloCalibD3PD"),
-    Word.REJECT: ("Say that a WAITING job is never to run.", "caf jobs reject 490001 L1CaloCalibD3PD --reason noise"),
+    Word.REJECT: ("Say that a WAITING job is never to run.", "caf jobs reject 490004 L1CaloCalibD3PD --reason noise"),
     Word.HOLD: ("Keep a job from running until somebody starts it.", "caf jobs hold 490001 LArL1CaloRampMaker"),
-    Word.KILL: ("End a job for good.", "caf jobs kill 490001 LArL1CaloRampMaker --reason 'wrong release'"),
-    Answer.ACK: ("Say that a failure was seen: it asks for nobody until it fails again.", "caf jobs ack 490001 Fit"),
+    Word.KILL: ("End a job for good.", 'caf jobs kill 490001 LArL1CaloRampMaker --reason "wrong release"'),
+    Answer.ACK: (
+        "Say that a failure was seen, so that it asks for nobody.",
+        "caf jobs ack 490003 LArL1CaloRampMaker",
+    ),
 }
 OptionalRun = Annotated[
     int | None, typer.Argument(metavar="[RUN", min=0, max=2**63 - 1, show_default=False, help="A run's number...")
@@ -55,34 +60,16 @@ def one_line(text: str) -> str:
     return harmless(" ".join(text.split()))
 
 
-def _command(word: Word | Answer, example: str | None = None) -> Callable[..., None]:
-    def command(
-        run: OptionalRun = None,
-        job: OptionalJob = None,
-        reason: Reason = None,
-        by: By = None,
-        state: States = None,
-        of_job: JobName = None,
-        listener: Listener = None,
-        runs: Runs = None,
-        since: SinceChange = None,
-        yes: Yes = False,
-        config: Config = None,
-    ) -> None:
-        place, states = Place.and_states(config, state)
-        order = Order(word, person(by), one_line(reason) if reason else None)
-        carry_out(place, order, Meant(run, job, states, of_job, listener, runs, since, yes))
-
-    meaning, usual = _HELP[word]
-    one_or_many = "One job by RUN and JOB; or many by options, with --yes."
-    command.__doc__ = f"{meaning}\n\n{one_or_many}\n\nExample: {example or usual}"
-    return command
-
-
 @dataclass(frozen=True, slots=True)
 class Meant:
-    """Which jobs are meant: one by its run and name, or those that the options leave, and whether it is to be done."""
+    """Which jobs are meant: one by its run and name, or those that the options leave, and whether it is to be done.
 
+    And where they are, who wants it, and why.
+    """
+
+    place: Place
+    who: str
+    why: str | None
     run: int | None
     job: str | None
     states: list[State]
@@ -93,16 +80,58 @@ class Meant:
     yes: bool
 
 
-def carry_out(place: Place, order: "Order", meant: Meant) -> None:
+def _meant(
+    run: OptionalRun = None,
+    job: OptionalJob = None,
+    reason: Reason = None,
+    by: By = None,
+    state: States = None,
+    of_job: JobName = None,
+    listener: Listener = None,
+    runs: Runs = None,
+    since: SinceChange = None,
+    yes: Yes = False,
+    config: Config = None,
+) -> Meant:
+    """Take together what all commands about one job or many are told: their arguments and options are these."""
+    place, states = Place.and_states(config, state)
+    why = one_line(reason) if reason else None
+    return Meant(place, person(by), why, run, job, states, of_job, listener, runs, since, yes)
+
+
+def about_jobs(function: Callable[..., None]) -> Callable[..., None]:
+    """Make a command of a function of what is meant: its further parameters are options of this command alone."""
+    own = list(inspect.signature(function).parameters.values())[1:]
+
+    @wraps(function)
+    def command(**given: Any) -> None:
+        mine = {one.name: given.pop(one.name) for one in own}
+        function(_meant(**given), **mine)
+
+    vars(command)["__signature__"] = inspect.Signature([*inspect.signature(_meant).parameters.values(), *own])
+    return command
+
+
+def _command(word: Word | Answer, example: str | None = None) -> Callable[..., None]:
+    def command(meant: Meant) -> None:
+        carry_out(Order(word, meant.who, meant.why), meant)
+
+    meaning, usual = _HELP[word]
+    one_or_many = "One job by RUN and JOB; or many by options, with --yes."
+    command.__doc__ = f"{meaning}\n\n{one_or_many}\n\nExample: {example or usual}"
+    return about_jobs(command)
+
+
+def carry_out(order: "Order", meant: Meant) -> None:
     """Do what is ordered to the one job that is named, or to all that the options mean."""
     options = (meant.of_job, meant.listener, meant.runs, meant.since)
     filtered = bool(meant.states) or any(given is not None for given in options)
     if meant.run is not None and meant.job is not None and not filtered:
-        _one(place, order, meant.run, meant.job)
+        _one(meant.place, order, meant.run, meant.job)
     elif meant.run is None and filtered:
         earliest = None if meant.since is None else time.time() - meant.since
         wanted = {"job": meant.of_job, "listener": meant.listener, "runs": meant.runs or (), "since": earliest}
-        _many(place, order, meant.yes, states=meant.states, **wanted)
+        _many(meant.place, order, meant.yes, states=meant.states, **wanted)
     else:
         raise typer.BadParameter(
             f"give either RUN and JOB, such as `caf jobs {order.word} 490001 LArL1CaloRampMaker`, or options that say "
@@ -113,7 +142,7 @@ def carry_out(place: Place, order: "Order", meant: Meant) -> None:
 
 start, reject, hold, kill = map(_command, (Word.START, Word.REJECT, Word.HOLD, Word.KILL))
 ack = _command(Answer.ACK)
-ack_at_once = _command(Answer.ACK, "caf ack --state FAILED --since 7d --yes --reason 'known trouble'")
+ack_at_once = _command(Answer.ACK, 'caf ack --state FAILED --since 7d --yes --reason "known trouble"')
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from caf.cli.options import By, Config, Place, Reason, StateDir, as_text
 from caf.cli.orders import person
 from caf.cli.text import counted, harmless, say, unbroken
 from caf.domain.errors import NotFound
+from caf.domain.spelling import instead
 from caf.store import pauses
 
 Name = Annotated[
@@ -27,7 +28,7 @@ def pause(reason: Why, job: Name = None, by: By = None, config: Config = None, s
     Everything else goes on: runs are found, jobs made and prepared, and those that are out are followed and judged.
     `caf resume` ends it.
 
-    Example: caf pause --job LArL1CaloRampMaker --reason "new release is being installed"
+    Example: caf pause --job LArL1CaloRampMaker --reason "new release"
     """
     why, who = _one_line(reason), person(by)
     if not why:
@@ -79,10 +80,7 @@ def _must_be_known(conn: sqlite3.Connection, place: Place, job: str) -> None:
     known |= _configured(conn, place)
     if job in known:
         return
-    from difflib import get_close_matches
-
-    near = get_close_matches(job, known, n=1)
-    there = f"did you mean {near[0]}?" if near else f"there are {', '.join(sorted(known)) or 'none'}"
+    there = instead(job, known)
     raise NotFound(f"no job {harmless(job)}, neither in the configuration nor made already; {harmless(there)}")
 
 

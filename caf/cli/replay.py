@@ -1,7 +1,6 @@
 """`caf listeners replay`: what a changed configuration makes of the known runs, as a difference or for good."""
 
 import sqlite3
-import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -14,6 +13,7 @@ import typer
 from caf.cli.inforce import kept_last
 from caf.cli.options import By, Config, Json, Place, Reason, Runs, StateDir, because
 from caf.cli.orders import person
+from caf.cli.progress import Progress
 from caf.cli.text import counted, print_json, say, warn
 from caf.domain.discovery import Rules
 from caf.domain.errors import ConfigError, Refused
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from caf.config import Configuration
 
 SHOWN = 20  # of each kind, to people
-SILENT = 2.0  # s without a word on how far it is
 Against = Annotated[
     Path | None, typer.Option("--against", metavar="FILE", readable=False, help="Another file than --config's.")
 ]
@@ -157,15 +156,11 @@ def _moment(conn: sqlite3.Connection, configuration: "Configuration", number: in
 
 def _follow(pages: Iterator[tuple[int, list[Difference]]], total: int, found: Found) -> None:
     """Take in all pages; where it takes long and a person watches, say how far it is."""
-    began, told = time.monotonic(), False
-    for judged, differences in pages:
-        found.judged += judged
-        found.add(differences)
-        if sys.stderr.isatty() and time.monotonic() - began > SILENT:
-            told = True
-            print(f"\r{found.judged:,} of {total:,} runs judged", end="", file=sys.stderr, flush=True)
-    if told:
-        print(file=sys.stderr)
+    with Progress("replay", "runs") as progress:
+        for judged, differences in pages:
+            found.judged += judged
+            found.add(differences)
+            progress(found.judged, total)
 
 
 def _apply(

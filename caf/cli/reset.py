@@ -6,8 +6,8 @@ from typing import Annotated, Any
 
 import typer
 
-from caf.cli.options import By, Config, JobName, Listener, Place, Reason, Runs, SinceChange, States, as_text
-from caf.cli.orders import Meant, OptionalJob, OptionalRun, Order, Yes, carry_out, one_line, person
+from caf.cli.options import Place, as_text
+from caf.cli.orders import Meant, Order, about_jobs, carry_out
 from caf.cli.text import harmless
 from caf.domain.errors import ConfigError
 from caf.domain.jobs import Word
@@ -35,37 +35,22 @@ Settings = Annotated[
 ]
 
 
-def reset(
-    run: OptionalRun = None,
-    job: OptionalJob = None,
-    settings: Settings = None,
-    reason: Reason = None,
-    by: By = None,
-    state: States = None,
-    of_job: JobName = None,
-    listener: Listener = None,
-    runs: Runs = None,
-    since: SinceChange = None,
-    yes: Yes = False,
-    config: Config = None,
-) -> None:
+@about_jobs
+def reset(meant: Meant, settings: Settings = None) -> None:
     """Run a job again from the beginning.
 
     One job by RUN and JOB; or many by options, with --yes.
 
     Example: caf jobs reset --state FAILED --runs 490001-490100 --yes
     """
-    place, states = Place.and_states(config, state)
-    why = one_line(reason) if reason else None
-    if settings and not why:
+    if settings and not meant.why:
         raise typer.BadParameter("is needed with --set: the next shift will read it", param_hint="--reason")
     tags = dict(settings or ())
-    name = job if job is not None else of_job
+    name = meant.job if meant.job is not None else meant.of_job
     if tags and name is not None:
-        with place.database() as conn:
-            _check(conn, place, name, tags)
-    order = Order(Word.RESET, person(by), why, tags or None)
-    carry_out(place, order, Meant(run, job, states, of_job, listener, runs, since, yes))
+        with meant.place.database() as conn:
+            _check(conn, meant.place, name, tags)
+    carry_out(Order(Word.RESET, meant.who, meant.why, tags or None), meant)
 
 
 def _check(conn: sqlite3.Connection | None, place: Place, job: str, tags: dict[str, str]) -> None:

@@ -9,18 +9,28 @@ from typing import Annotated, Any
 import typer
 
 from caf.cli import misses
-from caf.cli.kept import Kept
+from caf.cli.colours import STATES, coloured, of_result
 from caf.cli.misses import MISSED, Misses, Nearest
 from caf.cli.options import Config, Json, Limit, Listener, Place, Run, Runs, SinceStart, StateDir
-from caf.cli.text import Table, harmless, iso, print_array, print_json, print_pairs, shown
+from caf.cli.text import Table, Tinted, ago, harmless, iso, print_array, print_json, print_pairs, shown
 from caf.domain.errors import NotFound
 from caf.domain.matching import Status
-from caf.domain.runs import ATTRIBUTES, Record, to_json
+from caf.domain.runs import ATTRIBUTES, SECOND, Record, parse_time, to_json
+from caf.domain.spelling import instead
+from caf.report.kept import Kept
 from caf.store import queries
 from caf.store.jobs import no_run
 
+
+def _status(text: str) -> Status:
+    if text.upper() in Status.__members__:
+        return Status[text.upper()]
+    raise typer.BadParameter(f"{text!r} is no status of a run; {instead(text, Status)}")
+
+
 Statuses = Annotated[
-    list[Status] | None, typer.Option("--status", case_sensitive=False, help="Only runs in it; may be given again.")
+    list[Any] | None,
+    typer.Option("--status", metavar="STATUS", parser=_status, help="Only runs in it; may be given again."),
 ]
 
 
@@ -41,10 +51,11 @@ def list_runs(
 
     Example: caf runs list --status UNCLAIMED --since 7d
     """
-    earliest = None if since is None else time.time() - since
+    now, place = time.time(), Place.of(config, state)
+    earliest = None if since is None else now - since
     wanted = queries.RunFilter(status or (), listener, runs or (), earliest, limit)
     asked = MISSED.intersection(wanted.statuses)  # else no configuration need be read, which takes time
-    with Place.of(config, state).database() as conn:
+    with place.database() as conn:
         pages = _pages(conn, wanted, near=bool(asked)) if conn is not None else iter(())
         if as_json:
             print_array(_for_json(*one, near=bool(asked)) for page in pages for one in page)
@@ -52,11 +63,18 @@ def list_runs(
         if asked:
             heading = {Status.UNCLAIMED: "NEAREST MISS", Status.OPEN: "WAITS FOR"}
             last = heading[next(iter(asked))] if len(asked) == 1 else "NEAREST LISTENER"
-            table = Table(("RUN", "STATUS", "TYPE", "START (UTC)", last), soft=("TYPE", last), spare=("START (UTC)",))
+            table = Table(("RUN", "STATUS", "TYPE", "STARTED", last), soft=("TYPE", last), spare=("STARTED",))
         else:
-            table = Table(("RUN", "STATUS", "LISTENER", "TYPE", "EVENTS", "START (UTC)"), soft=("TYPE", "LISTENER"))
+            headings = ("RUN", "STATUS", "LISTENER", "TYPE", "EVENTS", "STARTED", "START (UTC)")
+            table = Table(headings, soft=("TYPE", "LISTENER"), spare=("START (UTC)",), numbers=("EVENTS",))
+        some = False
         for page in pages:
-            table.show(_near_line(*one) if asked else _line(*one[:2]) for one in page)
+            some = True
+            table.show(_near_line(*one, now) if asked else _line(*one[:2], now) for one in page)
+        if conn is not None and not some and listener is not None:
+            from caf.cli.suggest import strange_names  # only where nothing was found
+
+            strange_names(place, conn, listener=listener)
 
 
 Listed = tuple[sqlite3.Row, Record, Nearest | None]
@@ -87,16 +105,18 @@ def as_object(row: sqlite3.Row, record: Record) -> dict[str, Any]:
     return {**standing, **known, **{name: value for name, value in values.items() if name not in known}}
 
 
-def _line(row: sqlite3.Row, record: Record) -> tuple[object, ...]:
-    start = to_json("start", record.values.get("start"))
-    day = str(start)[:16].replace("T", " ") if start is not None else None
+def _line(row: sqlite3.Row, record: Record, now: float) -> tuple[object, ...]:
     values = record.values
-    return row["run"], row["status"], row["listener"], values.get("run_type"), values.get("events"), day
+    start = values.get("start")
+    moment = str(to_json("start", start))[:16].replace("T", " ") if start is not None else None
+    since = ago(start / SECOND, now) if isinstance(start, int) else None
+    status = Tinted(row["status"], STATES.get(row["status"]))
+    return row["run"], status, row["listener"], values.get("run_type"), values.get("events"), since, moment
 
 
-def _near_line(row: sqlite3.Row, record: Record, miss: Nearest | None) -> tuple[object, ...]:
-    number, status, listener, run_type, _, day = _line(row, record)
-    return number, status, run_type, day, misses.as_text(miss, record) if miss is not None else listener
+def _near_line(row: sqlite3.Row, record: Record, miss: Nearest | None, now: float) -> tuple[object, ...]:
+    number, status, listener, run_type, _, since, _ = _line(row, record, now)
+    return number, status, run_type, since, misses.as_text(miss, record) if miss is not None else listener
 
 
 def show_run(run: Run, as_json: Json = False, config: Config = None, state: StateDir = None) -> None:
@@ -159,7 +179,7 @@ def _print(whole: dict[str, Any], attributes: list[str]) -> None:
     run = whole["run"]
     taken = f" by {whole['listener']}" if whole["listener"] else ""
     person = f", by {harmless(whole['decided_by'])}: {harmless(whole['reason'] or '')}" if whole["decided_by"] else ""
-    print(f"run {run}: {whole['status']}{taken}{person}")
+    print(f"run {run}: {coloured(whole['status'], STATES.get(whole['status']))}{taken}{person}")
     if whole["needs_validation"]:
         print("A person must validate it: its jobs wait.")
     if whole["disputed"]:
@@ -169,15 +189,22 @@ def _print(whole: dict[str, Any], attributes: list[str]) -> None:
     print_pairs((name, shown(whole[name]) + _remark(whole, name)) for name in attributes)
     if whole["jobs"]:
         print()
-        jobs = [(job["job"], job["state"], job["result"], job["reason"]) for job in whole["jobs"]]
-        Table(("JOB", "STATE", "RESULT", "REASON"), soft=("REASON",), spare=("RESULT",)).show(jobs)
+        table = Table(("JOB", "STATE", "RESULT", "REASON"), soft=("REASON",), spare=("RESULT",))
+        table.show(_of_job(job) for job in whole["jobs"])
     for former in whole["former_verdicts"]:
         before = f"{former['status']}{' by ' + former['listener'] if former['listener'] else ''}"
         print(f"\nUntil {former['replaced'][:16].replace('T', ' ')} UTC it was {before}; {harmless(former['why'])}.")
 
 
+def _of_job(job: dict[str, Any]) -> tuple[object, ...]:
+    state, result = Tinted(job["state"], STATES.get(job["state"])), Tinted(job["result"], of_result(job["result"]))
+    return job["job"], state, result, job["reason"]
+
+
 def _remark(whole: dict[str, Any], name: str) -> str:
     remarks = []
+    if name in ("start", "end") and whole[name] is not None:
+        remarks.append(ago(parse_time(whole[name]) / SECOND, time.time()))
     if name in whole["corrected"]:
         remarks.append(f"corrected: {harmless(whole['corrected'][name])}")
     if name in whole["inherited"]:

@@ -8,13 +8,13 @@ import os
 import shlex
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from caf.batch import systems
-from caf.batch.interface import Batch, Finding, Submission, Watched
+from caf.batch.interface import Batch, Finding, Named, SiteBatch, Submission, Watched
 from caf.cli.text import harmless, span
 from caf.domain.errors import BatchError
 from caf.domain.following import Sight, Sighting
@@ -22,6 +22,7 @@ from caf.domain.following import Sight, Sighting
 if TYPE_CHECKING:
     from caf.config import Configuration
 
+Answer = TypeVar("Answer")
 NOBODY = "00000000"  # a database that never was: what it would hand over is only shown
 PATIENCE = 300.0  # s that the probe's job may take
 SOON, SELDOM = 0.1, 2.0  # s between two looks
@@ -43,21 +44,30 @@ SAID_BY = {
 def examine(configuration: "Configuration") -> list[Finding]:
     """Ask the batch system's clients; nothing is submitted. BatchError if one is missing or nobody answers."""
 
-    async def ask() -> list[Finding]:
-        batch = systems.site(configuration.batch.kind, _surroundings(configuration, []))
+    batch = configuration.batch
+    return _ask(batch.kind, batch.client_timeout, lambda site: site.examine(_submissions(configuration)))
+
+
+def named(kind: str, limit: float, batch_id: str) -> Named | None:
+    """Ask what has this id; None: nothing. `limit` is s that a client may take. BatchError if nobody answers."""
+    return _ask(kind, limit, lambda site: site.named(batch_id))
+
+
+def _ask(kind: str, limit: float, question: Callable[[SiteBatch], Awaitable[Answer]]) -> Answer:
+    async def ask() -> Answer:
+        site = systems.site(kind, _surroundings(limit, []))
         try:
-            return await batch.examine(_submissions(configuration))
+            return await question(site)
         finally:
-            await batch.close()
+            await site.close()
 
     return asyncio.run(ask())
 
 
-def _surroundings(configuration: "Configuration", garbage: list[str]) -> systems.Surroundings:
+def _surroundings(limit: float, garbage: list[str]) -> systems.Surroundings:
     def keep(client: str, said: str) -> None:
         garbage.append(f"{client} said: {harmless(said)}")
 
-    limit = configuration.batch.client_timeout
     return systems.Surroundings(NOBODY, lambda: limit, keep, lambda: None, time.time)
 
 
@@ -101,7 +111,7 @@ async def _probe(configuration: "Configuration", folder: Path, patience: float) 
     token = f"caf-probe-{word}"
     job = next((job for job in configuration.jobs.values() if job.enabled), None)
     queue, group, options = (None, None, ()) if job is None else (job.queue, job.group, job.options)
-    batch = systems.make(configuration.batch.kind, _surroundings(configuration, garbage))
+    batch = systems.make(configuration.batch.kind, _surroundings(configuration.batch.client_timeout, garbage))
     try:
         submission = Submission(token, f"{folder}/caf.sh", queue, group, 1, MEMORY, patience, options)
         begun = time.monotonic()

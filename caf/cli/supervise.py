@@ -41,6 +41,8 @@ def demo(
 
     Example: caf demo /tmp/caf-demo
     """
+    from caf.cli.progress import Progress
     from caf.demo.rehearsal import rehearse
 
-    raise typer.Exit(rehearse(directory))
+    with Progress("rehearsal", "jobs") as progress:
+        raise typer.Exit(rehearse(directory, progress))

@@ -1,9 +1,11 @@
 """Text for people: tables as wide as the terminal, relative times, and nothing in it that a terminal would obey."""
 
 import sys
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
 
+from caf.cli.colours import coloured as coloured
+from caf.cli.colours import uncoloured
 from caf.wording import NO_BREAK as NO_BREAK
 from caf.wording import ago as ago
 from caf.wording import counted as counted
@@ -68,37 +70,55 @@ def print_array(values: Iterable[Any]) -> None:
     print("[]" if first else "\n]")
 
 
+class Tinted(NamedTuple):
+    """A cell of a table in a colour."""
+
+    value: object
+    colour: str | None
+
+
+Cell = tuple[str, str | None]
+
+
 class Table:
     """Rows under headings, columns as wide as what they hold.
 
     Where a line would be longer than the terminal those named in `soft` are cut, the widest first; names and numbers
     that somebody may want to type are never cut. In a pipe or a file nothing is, for there it is searched or read by
-    a program. Where `soft` columns would be cut to little those in `spare`, which they imply, are left out. Rows may
-    come in pages: columns only ever grow.
+    a program. Where `soft` columns would be cut to little those in `spare`, which they imply, are left out. What is
+    counted stands in `numbers`, to the right. Rows may come in pages: columns only ever grow.
     """
 
-    def __init__(self, headings: Sequence[str], soft: Sequence[str] = (), spare: Sequence[str] = ()) -> None:
-        self._headings = list(headings)
-        self._soft = {place for place, heading in enumerate(headings) if heading in soft}
-        self._spare = {place for place, heading in enumerate(headings) if heading in spare}
+    def __init__(
+        self, headings: Sequence[str], soft: Sequence[str] = (), spare: Sequence[str] = (), numbers: Sequence[str] = ()
+    ) -> None:
+        self._headings: list[Cell] = [(heading, None) for heading in headings]
+        self._soft, self._spare, self._right = (
+            {place for place, heading in enumerate(headings) if heading in named} for named in (soft, spare, numbers)
+        )
         self._kept = list(range(len(headings)))
         self._widths = [len(heading) for heading in headings]
         self._begun = False
 
     def show(self, rows: Iterable[Sequence[object]]) -> None:
         """Print rows, after the headings if these are the first."""
-        cells = [[shown(value) for value in row] for row in rows]
+        for line in self.lines(rows):
+            print(line)
+
+    def lines(self, rows: Iterable[Sequence[object]]) -> Iterator[str]:
+        """Give the lines of some rows, after the headings if these are the first."""
+        cells = [[_cell(value) for value in row] for row in rows]
         for row in cells:
-            self._widths = [max(known, width(cell)) for known, cell in zip(self._widths, row, strict=True)]
+            self._widths = [max(known, width(text)) for known, (text, _) in zip(self._widths, row, strict=True)]
         room = columns()
         if not self._begun and room is not None and self._needed() > room:
             self._kept = [place for place in self._kept if place not in self._spare]
         widths = self._fitted(room)
         if not self._begun and cells:
-            self._print(self._headings, widths)
+            yield self._line(self._headings, widths)
             self._begun = True
         for row in cells:
-            self._print(row, widths)
+            yield self._line(row, widths)
 
     def _needed(self) -> int:
         """Count the columns of a line in which all that is cut can still be read."""
@@ -108,22 +128,25 @@ class Table:
     def _fitted(self, room: int | None) -> list[int]:
         widths = list(self._widths)
         while room is not None and sum(widths[place] for place in self._kept) + 2 * (len(self._kept) - 1) > room:
-            widest = max(self._soft, key=lambda place: widths[place], default=None)
+            widest = max(self._soft.intersection(self._kept), key=lambda place: widths[place], default=None)
             if widest is None or widths[widest] <= _LEAST:
                 break
             widths[widest] -= 1
         return widths
 
-    def _print(self, cells: Sequence[str], widths: Sequence[int]) -> None:
-        print(_line([cells[place] for place in self._kept], [widths[place] for place in self._kept]))
+    def _line(self, cells: Sequence[Cell], widths: Sequence[int]) -> str:
+        padded = []
+        for place in self._kept:
+            (text, colour), size = cells[place], widths[place]
+            text = text if width(text) <= size else _cut(text, size)
+            blanks = " " * (size - width(text))
+            text = coloured(text, colour)
+            padded.append(blanks + text if place in self._right else text + blanks)
+        return "  ".join(padded).rstrip()
 
 
-def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
-    padded = []
-    for cell, size in zip(cells, widths, strict=True):
-        text = cell if width(cell) <= size else _cut(cell, size)
-        padded.append(text + " " * (size - width(text)))
-    return "  ".join(padded).rstrip()
+def _cell(value: object) -> Cell:
+    return (shown(value.value), value.colour) if isinstance(value, Tinted) else (shown(value), None)
 
 
 def _cut(text: str, size: int) -> str:
@@ -138,6 +161,19 @@ def wrapped(text: str, first: str, rest: str) -> str:
     return filled(text, first, rest, min(columns() or WIDTH, _LONGEST_LINE))
 
 
+def broken(line: str, room: int) -> list[str]:
+    """Break a line that is longer where a terminal would, so that lines can be counted; it loses its colours."""
+    plain = uncoloured(line)
+    if width(plain) <= room:
+        return [line]
+    pieces = [""]
+    for letter in plain:
+        if width(pieces[-1]) + width(letter) > room:
+            pieces.append("")
+        pieces[-1] += letter
+    return pieces
+
+
 def say(text: str) -> None:
     """Print a sentence: in a terminal broken at blanks, into a pipe or a file as the one line that it is."""
     print(text.replace(NO_BREAK, " ") if columns() is None else wrapped(text, first="", rest="  "))
@@ -145,14 +181,14 @@ def say(text: str) -> None:
 
 def print_pairs(pairs: Iterable[tuple[str, object]]) -> None:
     """Print names and values, the values in one column; a long value is not cut, but broken in a terminal."""
-    known = [(name, shown(value)) for name, value in pairs]
-    size = max((len(name) for name, _ in known), default=0)
-    for name, value in known:
-        print(
-            f"{name:<{size}}  {value}".rstrip()
-            if columns() is None
-            else wrapped(value, f"{name:<{size}}  ", " " * (size + 2))
-        )
+    known = [(name, *_cell(value)) for name, value in pairs]
+    size = max((len(name) for name, _, _ in known), default=0)
+    for name, value, colour in known:
+        if columns() is None:
+            print(f"{name:<{size}}  {value}".rstrip())
+        else:
+            text = wrapped(value, f"{name:<{size}}  ", " " * (size + 2))
+            print(text.replace(value, coloured(value, colour)) if colour is not None else text)
 
 
 def warn(message: str) -> None:

@@ -4,13 +4,14 @@ import sqlite3
 import time
 from dataclasses import dataclass
 
+from caf.cli import areas
 from caf.cli.jobs import area_of
 from caf.cli.options import Config, Job, Json, Place, Run, StateDir
 from caf.cli.scripts import of_note
 from caf.cli.text import ago, harmless, print_json, say, span, unbroken
 from caf.cli.waiting import Waiting, paused, slot, waiting
 from caf.domain.jobs import FINAL, FOLLOWED, Result, State
-from caf.store import afterwards, duties, queries
+from caf.store import afterwards, duties, queries, removals
 from caf.store.jobs import find
 
 
@@ -38,11 +39,13 @@ def why(run: Run, job: Job, as_json: Json = False, config: Config = None, state:
         row = find(conn, run, job)
         attempts = queries.attempts_of(conn, row["id"])
         after = afterwards.of_job(conn, row["id"])
+        kept = removals.of_job(conn, row["id"])
         rounds = {duty["name"]: duty["next"] for duty in duties.all_duties(conn)}
         stand = waiting(conn, place, row, now)
     current = attempts[-1] if attempts and attempts[-1]["attempt"] == row["attempt"] else None
     folder = area_of(place, row, row["attempt"])
     log = f"files: {folder}" if folder is not None else "its configuration cannot be read"
+    log = areas.where(kept, row["attempt"], log, now)
     around = Around(now, place.supervisor() is not None, stand, rounds.get("organise"), current, log)
     text, commands = because(row, around)
     text += of_note(after, row["attempt"])

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from caf.demo.scene import RUNS, VALIDATED, Scene
 from caf.domain.errors import CafError, Refused
@@ -21,9 +21,20 @@ from caf.store.database import connect
 PATIENCE = 120.0  # s for everything; it usually takes ten
 PAUSE = 0.1
 FINAL = {"DONE", "FAILED", "REJECTED", "CANCELLED"}
+REST = FINAL | {"WAITING"}
 
 
-def rehearse(directory: Path) -> int:
+class Progress(Protocol):
+    """What shows how many jobs have come to rest, of how many; hidden while something else is printed."""
+
+    def __call__(self, done: float, whole: float) -> None:
+        """Show it."""
+
+    def hide(self) -> None:
+        """Take it away."""
+
+
+def rehearse(directory: Path, progress: Progress) -> int:
     """Play everything in an empty folder and print what happened; 0 when all ended as rehearsed."""
     directory = directory.absolute()
     if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
@@ -36,29 +47,34 @@ def rehearse(directory: Path) -> int:
         raise CafError(f"{error.filename or directory}: the rehearsal cannot be set up: {error.strerror}") from None
     print(f"A rehearsal in {directory}: a COOL replica with {len(RUNS)} runs, their raw files, and real jobs.\n")
     begun = time.monotonic()
-    with _supervisor(directory) as follow:
+    with _supervisor(directory, progress) as follow:
         _play(directory, scene, follow)
     return _report(directory, time.monotonic() - begun)
 
 
 @contextmanager
-def _supervisor(directory: Path) -> Iterator[Callable[[Callable[[], bool], str], None]]:
+def _supervisor(directory: Path, progress: Progress) -> Iterator[Callable[[Callable[[], bool], str], None]]:
     """Run the supervisor with its log in a file; gives a function that waits for something and tells what is logged."""
     log = directory / "caf.log"
     command = [sys.executable, "-m", "caf", "run", "--config", str(directory / "listeners.toml")]
     with log.open("wb") as out:
         process = subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT, start_new_session=True)
     end = time.monotonic() + PATIENCE
+    database, jobs = directory / "state" / DATABASE, sum(len(played.jobs) for played in RUNS)
     with log.open(encoding="utf-8", errors="replace") as told:
 
         def follow(reached: Callable[[], bool], what: str) -> None:
             while not reached():
-                _tell(told.readlines())
+                if lines := told.readlines():
+                    progress.hide()
+                    _tell(lines)
+                progress(_at_rest(database), jobs)
                 if process.poll() is not None:
                     raise CafError(f"the supervisor ended by itself (status {process.returncode}): see {log}")
                 if time.monotonic() > end:
                     raise CafError(f"{what} did not happen within {PATIENCE:g} s: see {log}")
                 time.sleep(PAUSE)
+            progress.hide()
             _tell(told.readlines())
 
         try:
@@ -100,8 +116,17 @@ def _quiet(database: Path, *, open_runs: int) -> bool:
             due = conn.execute("SELECT count(*) FROM run WHERE jobs_due = 1").fetchone()[0]
     except CafError:
         return False  # being made just now
-    busy = sum(count for state, count in jobs.items() if state not in FINAL | {"WAITING"})
+    busy = sum(count for state, count in jobs.items() if state not in REST)
     return sum(runs.values()) == len(RUNS) and runs.get("OPEN", 0) == open_runs and not busy and not due
+
+
+def _at_rest(database: Path) -> int:
+    """Count the jobs that have ended or wait for a person."""
+    try:
+        with closing(connect(database)) as conn:
+            return sum(row[1] for row in conn.execute("SELECT state, jobs FROM job_count") if row[0] in REST)
+    except CafError:
+        return 0  # being made just now
 
 
 def _state(database: Path, run: int, job: str) -> str:

@@ -26,6 +26,7 @@ from caf.domain.jobs import (
     attempt_after,
     target_of,
 )
+from caf.domain.spelling import near, slips
 from caf.store.afterwards import Script, plan
 from caf.store.audit import note
 from caf.store.database import database_id, transaction
@@ -61,16 +62,23 @@ def find(conn: sqlite3.Connection, run: int, job: str) -> sqlite3.Row:
         return row
     others = [r[0] for r in conn.execute("SELECT job FROM job WHERE run = ? ORDER BY id", (run,))]
     if others:
-        raise NotFound(f"no job {job} of run {run} (it has: {', '.join(others)})")
+        meant = f"; did you mean {found[0]}?" if (found := near(job, others)) else ""
+        raise NotFound(f"no job {job} of run {run} (it has: {', '.join(others)}){meant}")
     if conn.execute("SELECT 1 FROM run WHERE run = ?", (run,)).fetchone():
         raise NotFound(f"run {run} has no jobs: `caf runs show {run}` tells why")
     raise NotFound(no_run(conn, run))
 
 
 def no_run(conn: sqlite3.Connection, run: int) -> str:
-    """Say that a run is not known, and which are."""
+    """Say that a run is not known, which are, and which was perhaps meant."""
     low, high = conn.execute("SELECT min(run), max(run) FROM run").fetchone()
-    return f"no run {run} (known: {low} to {high})" if low is not None else f"no run {run} (no run is known yet)"
+    if low is None:
+        return f"no run {run} (no run is known yet)"
+    alike = sorted({number for number in slips(run) if number < 2**63})
+    places = ", ".join("?" * len(alike))
+    found = conn.execute(f"SELECT run FROM run WHERE run IN ({places}) ORDER BY run DESC LIMIT 3", alike).fetchall()
+    meant = f"; did you mean {' or '.join(str(row[0]) for row in found)}?" if found else ""
+    return f"no run {run} (known: {low} to {high}){meant}"
 
 
 def act(

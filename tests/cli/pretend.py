@@ -111,14 +111,14 @@ class Site:
             check=False,
         )
 
-    def terminal(self, columns: int, *words: str) -> list[str]:
+    def terminal(self, columns: int, *words: str, **environment: str) -> list[str]:
         """Type a command in a terminal so wide; gives the lines that it shows."""
         ours, theirs = pty.openpty()
         fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
         process = subprocess.Popen(
             [sys.executable, "-m", "caf", *words],
             cwd=self.folder,
-            env={"PYTHONPATH": TOP, "PATH": "/usr/bin:/bin"},
+            env={"PYTHONPATH": TOP, "PATH": "/usr/bin:/bin", **environment},
             stdout=theirs,
             stderr=theirs,
         )

@@ -10,7 +10,7 @@ from contextlib import closing
 
 import pytest
 
-from caf.cli import bulk
+from caf.cli import bulk, progress
 from caf.store import jobs, making, queries
 from caf.store.bulk import Meant, do_group
 from caf.store.database import connect, remember, transaction
@@ -87,12 +87,14 @@ def test_of_many_refusals_the_first_few_are_told(site: Site, monkeypatch: pytest
 
 def test_a_person_at_a_terminal_sees_how_far_it_is(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     fill(site, 450)
-    monkeypatch.setattr(bulk, "SILENT", 0.0)
+    monkeypatch.setattr(progress, "PATIENCE", 0.0)
+    monkeypatch.setattr(progress, "PERIOD", 0.0)
     assert "\r" not in site.caf("jobs", "hold", "--state", "NEW", "--yes").err  # in a pipe nobody looks
     monkeypatch.setattr(type(sys.stderr), "isatty", lambda _stream: True)
     answer = site.caf("jobs", "start", "--state", "WAITING", "--job", RAMP, "--yes")
-    assert answer.err.startswith("\rstart: 200 of 451 jobs\rstart: 400 of 451 jobs")
-    assert answer.err.endswith("\n")
+    assert "\rstart [########------------]  44 %  200 of 451 jobs" in answer.err
+    assert "400 of 451 jobs" in answer.err
+    assert answer.err.rpartition("\r ")[2].strip(" \r") == ""  # gone at the end
 
 
 def test_interrupted_it_leaves_each_job_done_or_not_and_says_how_many(site: Site) -> None:

@@ -8,12 +8,12 @@ from importlib import import_module
 import pytest
 
 from caf import __version__
-from caf.cli.main import COMMANDS, GROUPS
+from caf.cli.commands import COMMANDS, GROUPS
 from tests.cli.pretend import CONFIGURATION, RAMP, RUNS, Site, absorb
 
 HEAVY = ("pydantic", "structlog", "asyncio", "anyio", "aiosqlite", "rich", "caf.config", "caf.supervisor", "caf.tasks")
 TELL = "import atexit; atexit.register(lambda: print(*sorted(sys.modules), file=sys.stderr))"
-NEEDS_NO_FILE = {"init", "demo"}
+NEEDS_NO_FILE = {"init", "demo", "completion"}
 BEFORE, _, REST = CONFIGURATION.partition("[[corrections]]")
 PLAIN = BEFORE + REST[REST.index("[listeners.Scan]") :]
 
@@ -56,7 +56,7 @@ def test_what_must_be_quick_imports_nothing_heavy(plain: Site, words: list[str])
 def test_a_change_of_one_job_imports_no_other_command(plain: Site) -> None:
     modules = plain.python("jobs", "hold", "490001", RAMP, before=TELL).stderr.split()
     assert {name for name in modules if name.startswith("caf.cli.")} == {
-        "caf.cli.main", "caf.cli.options", "caf.cli.orders", "caf.cli.text",
+        "caf.cli.colours", "caf.cli.commands", "caf.cli.main", "caf.cli.options", "caf.cli.orders", "caf.cli.text",
     }  # fmt: skip
 
 

@@ -222,7 +222,7 @@ def test_json_keeps_text_from_outside_but_escapes_it(site: Site) -> None:
 
 @pytest.mark.parametrize("words", [["runs", "list"], ["jobs", "list"], ["history"]])
 def test_tables_fit_the_terminal_and_cut_no_name(site: Site, words: list[str]) -> None:
-    narrow, wide = site.terminal(80, *words), site.terminal(140, *words)
+    narrow, wide = site.terminal(80, *words, NO_COLOR="1"), site.terminal(140, *words, NO_COLOR="1")
     assert max(map(len, narrow)) <= 80
     assert max(map(len, wide)) <= 140
     assert len(narrow) == len(wide)

@@ -3,20 +3,11 @@
 import tomllib
 from pathlib import Path
 
-import pytest
-
-from caf.cli import main
 from tests.cli.pretend import NOW, RAMP, Site, a_run, absorb
 from tests.legacy import old_database
 from tests.legacy.old_database import a_job
 from tests.legacy.old_database import a_run as an_old_run
 from tests.legacy.old_files import lay_out
-
-
-@pytest.fixture(autouse=True)
-def listed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have the command even where the list of commands has not."""
-    monkeypatch.setitem(main.COMMANDS, "db import", "database:import_old")
 
 
 def test_an_old_configuration_is_translated_and_written(empty: Site) -> None:

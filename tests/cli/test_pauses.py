@@ -161,3 +161,10 @@ def test_check_says_where_a_groups_share_means_nothing(empty: Site) -> None:
     empty.config.write_text(empty.config.read_text().replace("slots = 2", "slots = 2\ngroup_slots = 44"))
     said = " ".join(empty.caf("check").out.split())
     assert 'note batch.group_slots means nothing with kind = "local": this machine has no groups, slots counts' in said
+
+
+def test_check_names_jobs_that_are_larger_than_their_groups_share(empty: Site) -> None:
+    text = empty.config.read_text().replace("slots = 2", 'kind = "slurm"\nslots = 2\ngroup_slots = 3')
+    empty.config.write_text(text.replace('command = ["true"]', 'command = ["true"]\ngroup = "g"\ncpus = 4', 1))
+    said = " ".join(empty.caf("check").out.split())
+    assert f"warn batch.group_slots is less than the `cpus` of {RAMP}: correct one, or it never goes out" in said

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from caf import force, lock
+from caf import lock
+from caf.cli import progress
 from caf.cli import replay as command
 from caf.store import configurations
 from tests.cli.pretend import CONFIGURATION, D3PD, NOW, RAMP, Site, a_run, absorb
@@ -164,13 +165,12 @@ def test_a_copy_of_the_file_elsewhere_does_not_move_the_one_in_force(site: Site)
     conn.close()
 
 
-def test_what_no_supervisor_could_take_is_not_applied(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(force, "SERVED", ("local",))
-    site.config.write_text(WIDER.replace("slots = 2", 'kind = "slurm"'))
+def test_what_no_supervisor_could_take_is_not_applied(site: Site) -> None:
+    site.config.write_text(WIDER.replace("slots = 2", 'kind = "pbs"'))
     before = dump(site)
     answer = site.caf("listeners", "replay", *GOOD)
     assert (answer.status, dump(site)) == (2, before)
-    assert "slurm" in answer.err
+    assert "batch.kind" in answer.err
 
 
 def test_what_a_person_decided_does_not_differ(site: Site) -> None:
@@ -190,7 +190,8 @@ def test_who_waits_at_a_terminal_sees_how_far_it_is(site: Site, monkeypatch: pyt
     conn = site.open()
     absorb(conn, site.folder, tuple(a_run(490100 + n) for n in range(3)), NOW)
     conn.close()
-    monkeypatch.setattr(command, "SILENT", -1.0)
+    monkeypatch.setattr(progress, "PATIENCE", -1.0)
+    monkeypatch.setattr(progress, "PERIOD", 0.0)
     assert site.caf("listeners", "replay").err == ""
     ours, theirs = pty.openpty()
     with open(theirs, "w") as terminal:
@@ -199,5 +200,5 @@ def test_who_waits_at_a_terminal_sees_how_far_it_is(site: Site, monkeypatch: pyt
         command._follow(iter([(2, []), (8, [])]), 10, found)
     shown = os.read(ours, 1000).decode()
     os.close(ours)
-    assert "2 of 10 runs judged" in shown
-    assert "10 of 10 runs judged" in shown
+    assert "2 of 10 runs" in shown
+    assert "10 of 10 runs" in shown

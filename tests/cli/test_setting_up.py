@@ -54,9 +54,12 @@ def test_overlapping_listeners_are_an_error_of_the_configuration(empty: Site) ->
     assert "listeners.Scan and listeners.Twin overlap" in answer.err
 
 
-def test_check_says_which_keys_are_not_acted_on_yet(empty: Site) -> None:
-    empty.config.write_text(empty.config.read_text() + "\n[quota]\nhigh = 90\n")
-    assert "note  quota is read, but this version does not act on it yet" in empty.caf("check").out
+def test_check_says_which_keys_do_nothing_without_another_table(empty: Site) -> None:
+    text = empty.config.read_text()
+    empty.config.write_text(text.replace("validate = true\n", "validate = true\nremovable = true\n"))
+    said = empty.caf("check").out
+    assert "removable" in said
+    assert "[quota]" in said
 
 
 def test_a_template_that_is_not_there_is_named(empty: Site) -> None:

@@ -225,7 +225,7 @@ def test_nagios_gets_its_line_even_when_nothing_can_be_read(site: Site) -> None:
 def test_a_sound_database_is_said_to_be(site: Site, tmp_path_factory: pytest.TempPathFactory) -> None:
     answer = site.caf("db", "check")
     assert (answer.status, answer.out) == (0, "the database is whole and agrees with itself\n")
-    assert site.caf("db", "check", "--json").json() == {"database": True, "findings": []}
+    assert site.caf("db", "check", "--json").json() == {"database": True, "findings": [], "mended": []}
     shutil.rmtree(site.state)
     assert site.caf("db", "check").status == 0
 
