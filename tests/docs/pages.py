@@ -6,12 +6,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 TOP = Path(__file__).resolve().parents[2]
-DOCS = sorted((TOP / "docs").glob("*.md"))
-PAGES = [TOP / "README.md", *DOCS]
+DOCS = sorted((TOP / "docs").rglob("*.md"))
+PAGES = [
+    TOP / "README.md",
+    *DOCS,
+    *sorted(p for part in ("caf", "deploy", "tests") for p in (TOP / part).rglob("*.md")),
+]
 
 _HEADING = re.compile(r"(#{1,6}) +(.*)")
 _FENCE = re.compile(r" *```(\w*)")
-_LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)\s]+)\)")
+_LINK = re.compile(r"(?<!\\)!?\[(?:[^\]\[]|\[[^\]]*\])*\]\(\s*([^)\s]+)[^)]*\)")
 _CODE = re.compile(r"`([^`\n]+)`")
 
 
@@ -28,12 +32,13 @@ class Page:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.lines = path.read_text(encoding="utf-8").splitlines()
         self.blocks: list[Block] = []
         self.text: list[tuple[str, str]] = []  # each line outside of code, with the heading that it stands under
         self.headings: list[str] = []
         heading, language = "", None
         code: list[str] = []
-        for line in path.read_text(encoding="utf-8").splitlines():
+        for line in self.lines:
             if fence := _FENCE.match(line):
                 if language is None:
                     language, code = fence[1], []
@@ -49,13 +54,13 @@ class Page:
                 self.text.append((heading, line))
         assert language is None, f"{path}: a block of code has no end"
 
-    def anchors(self) -> set[str]:
+    def anchors(self) -> list[str]:
         """Give the headings' names in links: small letters, digits, _ and -; blanks become -."""
-        return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in self.headings}
+        return [re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in self.headings]
 
     def links(self) -> list[str]:
-        """Give the targets of all links."""
-        return [target for _, line in self.text for target in _LINK.findall(line)]
+        """Give the targets of all links and pictures, also of those whose text goes over two lines."""
+        return _LINK.findall("\n".join(_CODE.sub("``", line) for _, line in self.text))
 
     def code(self) -> Iterator[str]:
         """Give all text between single backticks."""

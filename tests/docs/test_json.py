@@ -23,6 +23,7 @@ ASKED = [
     ("caf listeners explain", ("490001",), ()),
     ("caf listeners replay", ("--against", "good.toml"), ()),
     ("caf status", (), ()),
+    ("caf quota", (), ()),
     ("caf db check", (), ()),
 ]
 
