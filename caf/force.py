@@ -9,7 +9,7 @@ from pathlib import Path
 
 import anyio
 
-from caf.batch.systems import SERVED
+from caf import log
 from caf.config import Configuration, check_exclusive, parse
 from caf.domain.errors import CafError, ConfigError, StorageError
 from caf.duty import Duty
@@ -21,11 +21,8 @@ LOOK = 2.0  # s between two looks at the file
 
 
 def checked(configuration: Configuration) -> Configuration:
-    """Give the configuration back if its listeners exclude each other and its batch system is one of ours."""
+    """Give the configuration back if its listeners exclude each other."""
     errors, _ = check_exclusive(configuration)
-    if configuration.batch.kind not in SERVED:
-        name, kind = configuration.path.name, configuration.batch.kind
-        errors.append(f"{name}: batch.kind: {kind!r} is not served yet: use {' or '.join(SERVED)}")
     if errors:
         raise ConfigError("\n".join(errors))
     return configuration
@@ -34,7 +31,7 @@ def checked(configuration: Configuration) -> Configuration:
 async def keep(database: Database, configuration: Configuration, now: float) -> int:
     """Keep a configuration that comes into force, and give its id."""
     text, sha256, path = configuration.text, configuration.sha256, str(configuration.path)
-    return await database.call(configurations.keep, text, sha256, path, now)
+    return await database.call(configurations.enforce, text, sha256, path, now)
 
 
 async def reject(house: House, complaint: str) -> None:
@@ -56,6 +53,9 @@ async def reload(house: House) -> None:
                 raise ConfigError(f"{old.path.name}: caf.{place}: is changed by a restart only")
         if new.batch.kind != old.batch.kind:
             raise ConfigError(f"{old.path.name}: batch.kind: is changed by a restart only")
+        # The children that run have its path from the start.
+        if new.credentials and (not old.credentials or new.credentials.cache != old.credentials.cache):
+            raise ConfigError(f"{old.path.name}: credentials.cache: is changed, or a first one made, by a restart only")
     except ConfigError as error:
         await reject(house, str(error))
         return
@@ -67,6 +67,7 @@ async def reload(house: House) -> None:
         return
     house.configuration_id = await keep(house.database, new, house.clock())
     house.configuration = new
+    log.keep_in(new.caf.log)
     house.log.info("config.loaded", path=str(new.path), sha256=new.sha256[:12])
 
 

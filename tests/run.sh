@@ -24,5 +24,8 @@ ruff check caf tests
 ruff format --check --quiet caf tests
 mypy
 pytest -n 2 --dist worksteal --cov --cov-report=term "$@"
-# The long ones, unless somebody asks for something of his own.
-[ $# -gt 0 ] || pytest -n 2 --dist worksteal -m "campaign and not clusters"
+# The long ones, and those on real batch systems, unless somebody asks for something of his own.
+if [ $# = 0 ]; then
+    pytest -n 2 --dist worksteal -m "campaign and not clusters"
+    pytest -n 2 --dist loadscope -m clusters tests/clusters
+fi

@@ -46,26 +46,26 @@ class Said:
         return shown + ("..." if len(text) > SHOWN else "") if shown else f"nothing, and ended with {how}"
 
 
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """What is peculiar to the clients of a batch system: the package that they come in, and their environment.
+
+    They get all of it but what begins with one of `cleared`, `kept` excepted.
+    """
+
+    package: str
+    cleared: tuple[str, ...]
+    kept: Collection[str] = ()
+
+
 class Clients:
     """Runs the clients of one batch system. `limit` is asked for the seconds that each may take.
 
-    Of the environment they get all but what begins with one of `cleared`, `kept` excepted. `unreadable` is told, with
-    the client's name and its words in full, of answers that cannot be read.
+    `unreadable` is told, with the client's name and its words in full, of answers that cannot be read.
     """
 
-    def __init__(
-        self,
-        limit: Callable[[], float],
-        *,
-        cleared: Sequence[str],
-        kept: Collection[str] = (),
-        package: str,
-        unreadable: Callable[[str, str], None],
-    ) -> None:
-        self._limit = limit
-        self._cleared, self._kept = tuple(cleared), frozenset(kept)
-        self._package = package
-        self._unreadable = unreadable
+    def __init__(self, needs: Needs, limit: Callable[[], float], unreadable: Callable[[str, str], None]) -> None:
+        self._needs, self._limit, self._unreadable = needs, limit, unreadable
         self._told: dict[str, str] = {}
         self._under_way: set[_Running] = set()
         self._left: list[_Running] = []
@@ -75,7 +75,7 @@ class Clients:
         return {
             name: text
             for name, text in os.environ.items()
-            if name in self._kept or not (name.startswith(self._cleared) or name in NOT_FOR_OTHERS)
+            if name in self._needs.kept or not (name.startswith(self._needs.cleared) or name in NOT_FOR_OTHERS)
         }
 
     async def run(self, arguments: Sequence[str], *, plain: bool = True) -> Said:
@@ -111,7 +111,8 @@ class Clients:
             raise BatchError(f"{name} said more than {LONGEST} bytes and was ended: try it by hand")
         if said.code in NOT_FOUND and said.err.split(":")[0].endswith("env"):
             raise BatchError(
-                f"{name} is not installed on this machine, or not along PATH: install the client ({self._package})"
+                f"{name} is not installed on this machine, or not along PATH: install the client "
+                f"({self._needs.package})"
             )
         return said
 

@@ -13,21 +13,21 @@ import shlex
 import time
 from collections.abc import Callable, Mapping, Sequence
 
-from caf.batch.clients import Clients
-from caf.batch.htcondor_ads import IN_QUEUE, RUNNING, of_queue
-from caf.batch.htcondor_ends import Ends, ads_of, any_of, chunks, is_shown
+from caf.batch.clients import Clients, Needs
+from caf.batch.htcondor_ads import IN_QUEUE, RUNNING, WHOSE, named, of_queue
+from caf.batch.htcondor_ends import SCANNED, Ends, ads_of, any_of, chunks, is_shown
 from caf.batch.htcondor_idle import Analyses
 from caf.batch.htcondor_submit import ID_VARIABLE, accepted_as, as_string, submit_arguments
-from caf.batch.interface import BatchRefused, Finding, Submission, Watched
+from caf.batch.interface import BatchRefused, Finding, Named, Submission, Watched
 from caf.domain.errors import BatchError
 from caf.domain.following import Sight, Sighting, together
 
-CLEARED = ("_CONDOR_", "_condor_")
+_PREFIXES = ("_CONDOR_", "_condor_")
 _WHERE = ("SCHEDD_HOST", "SCHEDD_NAME", "CREDD_HOST", "COLLECTOR_HOST", "CONDOR_HOST")
 _WHO = ("SEC_CLIENT_AUTHENTICATION_METHODS", "SEC_DEFAULT_AUTHENTICATION_METHODS", "SEC_TOKEN_DIRECTORY")
-KEPT = [prefix + name for prefix in CLEARED for name in _WHERE + _WHO]
-"""Of the settings by environment those that say where jobs go, and as whom; the others may change answers."""
-PACKAGE = "condor"
+CLIENTS = Needs("condor", _PREFIXES, kept=[prefix + name for prefix in _PREFIXES for name in _WHERE + _WHO])
+"""Of the settings by environment those are kept that say where jobs go, and as whom; the others may change answers."""
+NO_JOB = "false"  # holds for none
 UNTOLD = "HTCondor's queue does not show it, and neither its log nor the history tells of its end"
 NOTHING_THERE = "couldn't find/remove all jobs"
 
@@ -40,16 +40,8 @@ class HTCondorBatch:
     has_groups = True
     id_variable = ID_VARIABLE
 
-    def __init__(
-        self,
-        own: str,
-        *,
-        limit: Callable[[], float],
-        unreadable: Callable[[str, str], None],
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
-        self._own = own
-        self._clients = Clients(limit, cleared=CLEARED, kept=KEPT, package=PACKAGE, unreadable=unreadable)
+    def __init__(self, own: str, clients: Clients, clock: Callable[[], float] = time.monotonic) -> None:
+        self._own, self._clients = own, clients
         self._ends = Ends(self._clients, clock)
         self._analyses = Analyses(self._clients, clock)
 
@@ -94,6 +86,17 @@ class HTCondorBatch:
         # That there is none any more is what was wanted.
         if said.code != 0 and not said.err.strip().lower().startswith(NOTHING_THERE):
             raise BatchError(f"condor_rm: {said.words()}")
+
+    async def named(self, batch_id: str) -> Named | None:
+        """Ask the queue, and then the history's newest part. Without its .N the first job of a cluster is meant."""
+        job = batch_id if "." in batch_id else f"{batch_id}.0"
+        if (where := _is(job)) == NO_JOB:
+            return None
+        asked = ("-json", "-attributes", WHOSE, "-constraint", where)
+        ads = await ads_of(self._clients, ["condor_q", "-allusers", *asked])
+        if not ads:
+            ads = await ads_of(self._clients, ["condor_history", *asked, "-limit", "1", "-scanlimit", str(SCANNED)])
+        return named(ads[0], job) if ads else None
 
     async def group_use(self, group: str) -> int | None:
         """Count the processors of the pool's slots that the group has claimed, less what is caf's own.
@@ -159,7 +162,7 @@ def _begins(attribute: str, prefix: str) -> str:
 
 def _is(batch_id: str | None) -> str:
     found = re.fullmatch(r"(\d+)\.(\d+)", batch_id or "", re.ASCII)
-    return f"ClusterId == {found[1]} && ProcId == {found[2]}" if found else "false"
+    return f"ClusterId == {found[1]} && ProcId == {found[2]}" if found else NO_JOB
 
 
 def _whole(value: object) -> int:

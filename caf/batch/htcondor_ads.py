@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from caf.batch.htcondor_submit import BY_HAND, WALLTIME
+from caf.batch.interface import Named
 from caf.domain.following import Sight, Sighting
 from caf.domain.jobs import Result
 
@@ -19,7 +20,9 @@ Ad = Mapping[str, Any]
 _ENDS = "ClusterId,ProcId,JobStatus,CafToken,NumShadowStarts,ExitCode,ExitBySignal,ExitSignal,RemoveReason"
 IN_QUEUE = f"{_ENDS},HoldReason,HoldReasonCode,HoldReasonSubCode,NumJobStarts,AutoClusterId,LastRejMatchReason"
 IN_HISTORY = f"{_ENDS},LastHoldReason,LastHoldReasonCode,LastHoldReasonSubCode"
+WHOSE = "JobStatus,CafToken,JobBatchName,Owner,Cmd"
 IDLE, RUNNING, REMOVED, COMPLETED, HELD, TRANSFERRING, SUSPENDED = range(1, 8)
+STATUSES = ("idle", "running", "removed", "completed", "held", "transferring its output", "suspended")
 OWN_POLICY, SYSTEM_POLICY, SPOOLING = 3, 26, 16
 RESULTS = {34: Result.MEMORY, 46: Result.WALLTIME, 47: Result.WALLTIME}
 ADVICE = {
@@ -27,7 +30,7 @@ ADVICE = {
     6: "can nodes execute /bin/sh and see `work`?",
     7: "do nodes see `work`, and may the account write there?",
     14: "do nodes see `work`?",
-    22: "may HTCondor write the log in the area? see docs/administrator.md",
+    22: "may HTCondor write the log in the area? see docs/batch-systems.md",
     23: "does the node know the account?",
     34: "see memory in [jobs]",
 }
@@ -53,6 +56,14 @@ def id_of(ad: Ad) -> str | None:
     """Give the id of a job, such as 4711.0."""
     cluster, process = ad.get("ClusterId"), ad.get("ProcId")
     return f"{cluster}.{process}" if isinstance(cluster, int) and isinstance(process, int) else None
+
+
+def named(ad: Ad, batch_id: str) -> Named:
+    """Give whose a job is, be it one of caf's or not."""
+    names = [name for name in (ad.get("CafToken"), ad.get("JobBatchName")) if isinstance(name, str)]
+    status, name = ad.get("JobStatus"), names[0] if names else f"a job without a name ({_text(ad, 'Cmd')})"
+    state = STATUSES[status - 1] if isinstance(status, int) and 0 < status <= len(STATUSES) else f"in state {status!r}"
+    return Named(batch_id, frozenset(names), f"{name} of {_text(ad, 'Owner')}, {state}")
 
 
 def of_queue(ad: Ad, gist: tuple[str, bool] | None = None, owner: object = None) -> Sighting:

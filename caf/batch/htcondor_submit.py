@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import PurePath
 
 from caf.batch.clients import Said
-from caf.batch.interface import BatchRefused, Submission
+from caf.batch.interface import BatchFull, BatchRefused, Submission
 from caf.domain.errors import BatchError
 
 LOG = "log/htcondor.log"
@@ -27,10 +27,11 @@ BY_HAND = (1, 15, 16)  # hold codes: by a person, at submission, while its files
 # Nothing was accepted, but not because of the job: the schedd or its security did not answer, or it takes no more now.
 _NOT_ITS_FAULT = re.compile(
     r"SECMAN|AUTHENTICAT|\bcredential|\bticket|\btoken|unknown host|failed to connect|can't (find|connect)|"
-    r"unable to (find|contact|locate)|timed? ?out|communicat|network|disconnect|cannot allocate|exceed MAX_JOBS|"
-    r"too many|no space|not responding",
+    r"unable to (find|contact|locate)|timed? ?out|communicat|network|disconnect|cannot allocate|too many|no space|"
+    r"not responding",
     re.IGNORECASE,
 )
+_FULL = re.compile(r"exceed MAX_JOBS|MAX_JOBS_\w+ exceeded")
 _ACCEPTED = re.compile(r"^(\d+)\.(\d+) - (\d+)\.(\d+)$", re.MULTILINE)
 
 
@@ -152,6 +153,8 @@ def accepted_as(said: Said) -> str:
     """Read what condor_submit said, and give the job's id. BatchRefused, or BatchError where it may be in."""
     if said.code != 0:
         words = said.words()
+        if said.code > 0 and _FULL.search(words):
+            raise BatchFull(f"condor_submit: {words}: it is tried again; fewer `slots` keep caf below that limit")
         if said.code < 0 or _NOT_ITS_FAULT.search(words):
             raise BatchError(f"condor_submit: {words}: try `condor_q` by hand")
         raise BatchRefused(f"condor_submit: {words}: correct the job's `options`, `group` or sizes in listeners.toml")

@@ -14,6 +14,12 @@ class BatchRefused(BatchError):
     transient = False
 
 
+class BatchFull(BatchRefused):
+    """It takes no more now: nothing was accepted, and that passes by itself, as other jobs end."""
+
+    transient = True
+
+
 @dataclass(frozen=True, slots=True)
 class Submission:
     """One attempt to be started: `sh SCRIPT`, wherever the batch system likes. Memory in bytes, walltime in s."""
@@ -43,6 +49,16 @@ class Watched:
     alone: bool = False
     asked: float | None = None
     area: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """What a batch system has under an id: the id as it writes it, the names by which a job of caf's is known (its
+    token is among them), and in a few words what it is."""
+
+    batch_id: str
+    names: frozenset[str]
+    what: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +114,9 @@ class Batch(Protocol):
 
 class SiteBatch(Batch, Protocol):
     """A batch system of a site's own, which is reached through its clients."""
+
+    async def named(self, batch_id: str) -> Named | None:
+        """Tell what has this id, whoever's it is; None: nothing, or nothing any more. BatchError if nobody answers."""
 
     async def examine(self, submissions: Mapping[str, Submission]) -> list[Finding]:
         """Tell, for `caf check`, which client and version answers, whether each job's queue is there, and what would be

@@ -13,9 +13,9 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
-from caf.batch.clients import Clients, Said
-from caf.batch.interface import BatchRefused, Finding, Submission, Watched
-from caf.batch.lsf_answers import SIGHTS, Row, sighting, slots
+from caf.batch.clients import Clients, Needs, Said
+from caf.batch.interface import BatchFull, BatchRefused, Finding, Named, Submission, Watched
+from caf.batch.lsf_answers import HOLDING, LEAN, SIGHTS, Row, sighting, slots
 from caf.batch.lsf_history import History
 from caf.batch.lsf_jobs import Bjobs, NotUnderstood
 from caf.batch.lsf_submit import (
@@ -27,14 +27,17 @@ from caf.batch.lsf_submit import (
     batch_id_of,
     not_understood,
     refusal,
+    takes_no_more,
     unit_of,
 )
 from caf.domain.errors import BatchError
 from caf.domain.following import Sight, Sighting, together
 
-CLEARED = ("LSB_", "BSUB_", "LS_")
-KEPT = ("LSB_CONFDIR", "LSB_SHAREDIR")
-PACKAGE = "your site's; `. profile.lsf` puts it along PATH"
+CLIENTS = Needs(
+    "your site's; `. profile.lsf` puts it along PATH",
+    cleared=("LSB_", "BSUB_", "LS_"),
+    kept=("LSB_CONFDIR", "LSB_SHAREDIR"),
+)
 RELATIVES = re.compile(r"openlava|volclava|jhlava|\blava\b", re.IGNORECASE)
 AT_ONCE = 200  # ids in one argument list
 GONE = re.compile(r"is being|No matching job|already finished|has finished|not found", re.IGNORECASE)
@@ -49,16 +52,8 @@ class LsfBatch:
     has_groups = True
     id_variable = ID_VARIABLE
 
-    def __init__(
-        self,
-        own: str,
-        *,
-        limit: Callable[[], float],
-        unreadable: Callable[[str, str], None],
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
-        self._own = own
-        self._clients = Clients(limit, cleared=CLEARED, kept=KEPT, package=PACKAGE, unreadable=unreadable)
+    def __init__(self, own: str, clients: Clients, clock: Callable[[], float] = time.monotonic) -> None:
+        self._own, self._clients = own, clients
         self._bjobs = Bjobs(self._clients, clock)
         self._history = History(self._clients, clock)
         self._dialect = Dialect()
@@ -74,7 +69,7 @@ class LsfBatch:
         if (batch_id := batch_id_of(said)) is not None:
             return Sighting(Sight.PENDING, batch_id)
         if (way_out := refusal(said)) is not None:
-            raise BatchRefused(f"{said.words()}: {way_out}")
+            raise (BatchFull if takes_no_more(said) else BatchRefused)(f"{said.words()}: {way_out}")
         if said.code == 0 and AWAY.search(said.out + said.err) is None:
             raise self._clients.garbage("bsub", said.out or said.err)
         raise BatchError(f"bsub: {said.words()}; whether LSF took it is found out by its token")
@@ -135,6 +130,18 @@ class LsfBatch:
             if not lines or AWAY.search(said.err) or not any(GONE.search(line) for line in lines):
                 raise BatchError(f"bkill: {said.words()}")
 
+    async def named(self, batch_id: str) -> Named | None:
+        """Ask bjobs, and of what that has forgotten bhist."""
+        if re.fullmatch(r"[1-9][0-9]*", batch_id) is None:
+            return None
+        rows = await self._bjobs.select(["-u", "all", batch_id], LEAN)
+        told = {row.name: row.state for row in rows if row.batch_id == batch_id}
+        if not told:
+            ends = await self._history.of_id(batch_id)
+            told = {name: str(sightings[0].reason) for name, sightings in ends.items()}
+        what = "; ".join(f"{name or 'a job without a token'}, {how}" for name, how in told.items())
+        return Named(batch_id, frozenset(told), what) if told else None
+
     async def group_use(self, group: str) -> int | None:
         """Count the slots that jobs of the group hold that are not caf's own.
 
@@ -142,9 +149,9 @@ class LsfBatch:
         """
         held = ("-r", "-s")
         try:
-            rows = await self._bjobs.holding(["-u", "all", "-G", group, *held])
+            rows = await self._bjobs.select(["-u", "all", "-G", group, *held], HOLDING)
         except NotUnderstood:
-            rows = await self._bjobs.holding(["-u", group, *held])
+            rows = await self._bjobs.select(["-u", group, *held], HOLDING)
         holding = [row for row in rows if row.state in {"RUN", "USUSP", "SSUSP", "UNKWN"}]
         return sum(slots(row) for row in holding if not row.name.startswith(self._own))
 

@@ -117,6 +117,10 @@ class History:
             if one.token in told and (seen := together(told[one.token])).sight is Sight.ENDED:
                 self._known[one.token] = seen
 
+    async def of_id(self, batch_id: str) -> Mapping[str, list[Sighting]]:
+        """Give what is known of the jobs that have, or had, this id, by their names. BatchError: bhist cannot tell."""
+        return await self._told([batch_id])
+
     async def _told(self, selection: Sequence[str]) -> Mapping[str, list[Sighting]]:
         """Ask of some jobs, in more than the newest event log where this bhist can."""
         for files in (["-n", str(FILES)], []):

@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 
 from caf.batch.clients import Clients, Said
-from caf.batch.lsf_answers import EMPTY, FORMS, HOLDING, WIDE, Form, Row, read_reasons, read_rows
+from caf.batch.lsf_answers import EMPTY, FORMS, WIDE, Form, Row, read_reasons, read_rows
 from caf.batch.lsf_history import parse_history
 from caf.batch.lsf_submit import AWAY, not_understood
 from caf.domain.errors import BatchError
@@ -76,14 +76,14 @@ class Bjobs:
         if silent or AWAY.search(said.err) or AWAY.search(said.out):
             raise BatchError(f"bjobs: {said.words()}")
 
-    async def holding(self, selection: Sequence[str]) -> list[Row]:
-        """Give the jobs of a selection, with their hosts. NotUnderstood if bjobs cannot select so."""
+    async def select(self, selection: Sequence[str], fields: tuple[str, ...]) -> list[Row]:
+        """Give these fields of the jobs of a selection. NotUnderstood if bjobs cannot select so."""
         if not self._settled:
             await self.of_caf()
         form = self.form
         while True:
             try:
-                return await self._ask(form, selection, HOLDING)
+                return await self._ask(form, selection, fields)
             except NotUnderstood:
                 if self._settled or form is WIDE:
                     raise

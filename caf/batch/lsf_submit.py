@@ -158,6 +158,8 @@ _QUEUE = "correct `queue`; `bqueues -u $USER` lists those that take jobs"
 _SIZE = "correct `cpus`, `memory`, `walltime` or `queue`; `bqueues -l QUEUE` shows its limits"
 _HOSTS = "correct `options`; `bhosts` and `lshosts` list what there is"
 _GROUP = "correct `group`; `bugroup` lists the groups"
+_FEWER = "it is tried again; fewer `slots` keep caf below that limit"
+_FULL = re.compile(r"[Pp]ending job|job limit")
 _ASK = "ask the site's administrators"
 _REFUSALS = {
     "No such queue": _QUEUE,
@@ -169,8 +171,8 @@ _REFUSALS = {
     "Cannot exceed queue's": _SIZE,
     "processors requested": _SIZE,
     "job slots": "ask for less, or for fewer jobs at once (`slots`)",
-    "ending job": "ask for fewer jobs at once (`slots`)",
-    "job limit": "ask for fewer jobs at once (`slots`)",
+    "ending job": _FEWER,
+    "job limit": _FEWER,
     "resource requirement": _HOSTS,
     "Bad resource name": _HOSTS,
     "Bad host": _HOSTS,
@@ -196,6 +198,11 @@ def batch_id_of(said: Said) -> str | None:
 def not_understood(said: Said) -> bool:
     """Tell whether a client gave up at its own arguments, before it asked anybody."""
     return NOT_UNDERSTOOD.search(said.err) is not None or NOT_UNDERSTOOD.search(said.out) is not None
+
+
+def takes_no_more(said: Said) -> bool:
+    """Tell whether it was refused for now: too many jobs are pending, or out, already."""
+    return _FULL.search(f"{said.err}\n{said.out}") is not None
 
 
 def refusal(said: Said) -> str | None:

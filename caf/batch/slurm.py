@@ -7,15 +7,15 @@ runs once. `scancel` proves nothing; whether a job has ended is found by looking
 """
 
 import os
+import re
 import shlex
 import time
 from collections.abc import Callable, Mapping, Sequence
 from itertools import islice
-from math import ceil
 from tempfile import NamedTemporaryFile
 
-from caf.batch.clients import Clients, Said
-from caf.batch.interface import BatchRefused, Finding, Submission, Watched
+from caf.batch.clients import Clients, Needs, Said
+from caf.batch.interface import BatchFull, BatchRefused, Finding, Named, Submission, Watched
 from caf.batch.slurm_answers import (
     ACCOUNT_FIELDS,
     PARTITION_FORMAT,
@@ -23,49 +23,27 @@ from caf.batch.slurm_answers import (
     US,
     USE_FORMAT,
     Row,
-    batch_id_of,
-    check_options,
     parse_accounts,
     parse_queue,
-    refusal,
     sighting,
 )
+from caf.batch.slurm_submit import arguments, batch_id_of, refusal, takes_no_more
 from caf.domain.errors import BatchError
 from caf.domain.following import Sight, Sighting, together
 
-CLEARED = ("SLURM", "SBATCH_", "SQUEUE_", "SACCT_", "SCANCEL_", "SINFO_", "SRUN_", "SALLOC_", "SCONTROL_")
-KEPT = ("SLURM_CONF", "SLURM_CONF_SERVER", "SLURM_JWT")
-PACKAGE = "slurm-client on Debian, slurm on EL"
-MEBIBYTE = 1024 * 1024
+CLIENTS = Needs(
+    "slurm-client on Debian, slurm on EL",
+    cleared=("SLURM", "SBATCH_", "SQUEUE_", "SACCT_", "SCANCEL_", "SINFO_", "SRUN_", "SALLOC_", "SCONTROL_"),
+    kept=("SLURM_CONF", "SLURM_CONF_SERVER", "SLURM_JWT"),
+)
 AT_ONCE = 200  # ids or names in one argument list
 DAY = 86_400.0
 PATIENCE = 300.0  # s before sacct is asked again, after it could not tell
 NO_ACCOUNTING = "accounting storage is disabled"
+UNKNOWN_ID = "Invalid job id"
+OWN_JOBS = f"--user={os.getuid()}"
 SACCT = ("sacct", "--allocations", "--noheader", "--parsable2")
 USING = "RUNNING,CONFIGURING,COMPLETING,SUSPENDED"  # not those that wait
-
-
-def arguments(submission: Submission) -> list[str]:
-    """Give the argument list of sbatch. BatchRefused if the job's `options` make it do something else.
-
-    `options` win over what comes before them, and over nothing that makes it the attempt's one job. Slurm counts time
-    in whole minutes, and memory here in whole MiB.
-    """
-    check_options(submission.options)
-    area = os.path.dirname(submission.script)
-    asked = ["--ntasks=1", f"--cpus-per-task={submission.cpus}"]
-    asked += [f"--partition={submission.queue}"] if submission.queue is not None else []
-    asked += [f"--account={submission.group}"] if submission.group is not None else []
-    asked += [f"--mem={max(1, ceil(submission.memory / MEBIBYTE))}M"] if submission.memory is not None else []
-    asked += [f"--time={max(1, ceil(submission.walltime / 60))}"] if submission.walltime is not None else []
-    own = ["--parsable", f"--job-name={submission.token}", f"--comment={submission.token}", "--no-requeue"]
-    own += [f"--chdir={area}", f"--output={_literal(area)}/log/batch.out", f"--error={_literal(area)}/log/batch.out"]
-    return ["sbatch", *asked, *submission.options, *own, submission.script]
-
-
-def _literal(path: str) -> str:
-    """Write a path so that Slurm replaces nothing in it: where it holds a backslash, none of Slurm's %-signs counts."""
-    return path.replace("\\", "\\\\") if "\\" in path else path.replace("%", "%%")
 
 
 class SlurmBatch:
@@ -76,16 +54,8 @@ class SlurmBatch:
     has_groups = True
     id_variable = "SLURM_JOB_ID"
 
-    def __init__(
-        self,
-        own: str,
-        *,
-        limit: Callable[[], float],
-        unreadable: Callable[[str, str], None],
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
-        self._own = own
-        self._clients = Clients(limit, cleared=CLEARED, kept=KEPT, package=PACKAGE, unreadable=unreadable)
+    def __init__(self, own: str, clients: Clients, clock: Callable[[], float] = time.monotonic) -> None:
+        self._own, self._clients = own, clients
         self._clock = clock
         self._sacct_again = 0.0
         self._sacct_trouble: str | None = None
@@ -98,23 +68,41 @@ class SlurmBatch:
         if said.code == 0:
             raise self._clients.garbage("sbatch", said.out or said.err)
         if (way_out := refusal(said.err)) is not None:
-            raise BatchRefused(f"{said.words()}: {way_out}")
+            kind = BatchFull if takes_no_more(said.err) else BatchRefused
+            raise kind(f"{said.words()}: {way_out}")
         raise BatchError(f"sbatch: {said.words()}; whether Slurm took it is found out by its token")
 
     async def look(self, watched: Sequence[Watched]) -> dict[str, Sighting]:
         """Look all up by one squeue; those that it does not show by sacct."""
         shown: dict[str, list[Sighting]] = {one.token: [] for one in watched}
-        for row in await self._queue():
+        for row in await self._queue(OWN_JOBS):
             if (token := _token_of(row, shown)) is not None:
                 shown[token].append(sighting(row))
         missing = [one for one in watched if not shown[one.token]]
         found = {token: rows[0] if len(rows) == 1 else together(rows) for token, rows in shown.items() if rows}
         return found | await self._forgotten(missing) if missing else found
 
-    async def _queue(self) -> list[Row]:
-        said = await self._clients.run(
-            ["squeue", "--noheader", "--states=all", f"--user={os.getuid()}", f"--format={QUEUE_FORMAT}"]
-        )
+    async def named(self, batch_id: str) -> Named | None:
+        """Ask squeue, and of what that has forgotten sacct where there is accounting."""
+        if re.fullmatch(r"[1-9][0-9]*", batch_id) is None:
+            return None
+        for row in await self._queue(f"--jobs={batch_id}"):
+            if row.batch_id == batch_id:
+                return Named(batch_id, frozenset({row.name, row.comment}), f"{row.name}, {row.state}")
+        try:
+            accounts = await self._accounts(f"--jobs={batch_id}")
+        except BatchError as error:
+            if NO_ACCOUNTING in str(error):
+                return None
+            raise
+        for name, sightings in accounts.items():
+            return Named(batch_id, frozenset({name}), f"{name}, of which {sightings[0].reason}")
+        return None
+
+    async def _queue(self, selection: str) -> list[Row]:
+        said = await self._clients.run(["squeue", "--noheader", "--states=all", selection, f"--format={QUEUE_FORMAT}"])
+        if said.code != 0 and UNKNOWN_ID in said.err:
+            return []
         if said.code != 0:
             raise BatchError(f"squeue: {said.words()}")
         rows, unreadable = parse_queue(said.out)
@@ -133,7 +121,8 @@ class SlurmBatch:
         found: dict[str, list[Sighting]] = {}
         try:
             for tokens in _chunks([one.token for one in missing]):
-                found |= await self._accounts(begin, tokens)
+                told = await self._accounts(f"--starttime={begin}", OWN_JOBS, f"--name={','.join(tokens)}")
+                found |= {name: sightings for name, sightings in told.items() if name in tokens}
         except BatchError as error:
             self._sacct_again = self._clock() + PATIENCE
             self._sacct_trouble = None if NO_ACCOUNTING in str(error) else str(error)
@@ -146,29 +135,20 @@ class SlurmBatch:
         why = f"squeue does not show it, and {self._sacct_trouble}"
         return {one.token: Sighting(Sight.UNKNOWN, one.batch_id, why) for one in missing}
 
-    async def _accounts(self, begin: str, tokens: Sequence[str]) -> dict[str, list[Sighting]]:
-        said = await self._clients.run(
-            [
-                *SACCT,
-                f"--delimiter={US}",
-                f"--starttime={begin}",
-                f"--user={os.getuid()}",
-                f"--name={','.join(tokens)}",
-                f"--format={ACCOUNT_FIELDS}",
-            ]
-        )
+    async def _accounts(self, *selection: str) -> dict[str, list[Sighting]]:
+        said = await self._clients.run([*SACCT, f"--delimiter={US}", *selection, f"--format={ACCOUNT_FIELDS}"])
         if said.code != 0:
             raise BatchError(f"sacct: {said.words()}")
         found, unreadable = parse_accounts(said.out)
         if unreadable:
             raise self._clients.garbage("sacct", said.out)
-        return {name: sightings for name, sightings in found.items() if name in tokens}
+        return found
 
     async def cancel(self, watched: Sequence[Watched]) -> None:
         """Ask for the end of all batch jobs of these that are alive, by their ids as squeue shows them now."""
         wanted = {one.token: one for one in watched}
         ids = []
-        for row in await self._queue():
+        for row in await self._queue(OWN_JOBS):
             if (token := _token_of(row, wanted)) is None or sighting(row).sight is Sight.ENDED:
                 continue
             if not wanted[token].alone or wanted[token].batch_id == row.batch_id:
@@ -242,7 +222,8 @@ class SlurmBatch:
             script.flush()
             said = await self._clients.run([*command[:-1], "--test-only", script.name])
         if said.code != 0:
-            found.append(Finding("BAD", f"jobs.{job}: {said.words()}: {refusal(said.err) or 'try it by hand'}"))
+            word = "warn" if takes_no_more(said.err) else "BAD"
+            found.append(Finding(word, f"jobs.{job}: {said.words()}: {refusal(said.err) or 'try it by hand'}"))
         return found
 
 

@@ -3,15 +3,16 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from caf.batch.htcondor import HTCondorBatch
+from caf.batch import htcondor, lsf, slurm
+from caf.batch.clients import Clients, Needs
 from caf.batch.interface import Batch, SiteBatch
 from caf.batch.local import LocalBatch
-from caf.batch.lsf import LsfBatch
-from caf.batch.slurm import SlurmBatch
 
-SITES: dict[str, Callable[..., SiteBatch]] = {"slurm": SlurmBatch, "htcondor": HTCondorBatch, "lsf": LsfBatch}
-SERVED = ("local", *SITES)
-"""What `[batch] kind` may say in this version."""
+SITES: dict[str, tuple[Needs, Callable[[str, Clients], SiteBatch]]] = {
+    "slurm": (slurm.CLIENTS, slurm.SlurmBatch),
+    "htcondor": (htcondor.CLIENTS, htcondor.HTCondorBatch),
+    "lsf": (lsf.CLIENTS, lsf.LsfBatch),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,4 +38,5 @@ def make(kind: str, given: Surroundings) -> Batch:
 
 def site(kind: str, given: Surroundings) -> SiteBatch:
     """Make one that is not local."""
-    return SITES[kind](f"caf-{given.database_id}-", limit=given.limit, unreadable=given.unreadable)
+    needs, system = SITES[kind]
+    return system(f"caf-{given.database_id}-", Clients(needs, given.limit, given.unreadable))

@@ -48,6 +48,12 @@ class StorageTimeout(StorageError):
     transient = True
 
 
+class QuotaError(CafError):
+    """How full the account is cannot be read this time; it is unknown, and nothing is removed for it."""
+
+    transient = True
+
+
 class MailError(CafError):
     """A mail was not taken by the server; it is kept and tried again."""
 
@@ -56,6 +62,12 @@ class MailError(CafError):
 
 class MailServerAway(MailError):
     """The mail server cannot be reached, or does not say what a mail server says."""
+
+
+class CredentialsError(CafError):
+    """Credentials could not be renewed; those in use stay until they end."""
+
+    transient = True
 
 
 class PreparationError(StorageError):

@@ -1,4 +1,7 @@
-"""How many more jobs may be handed to the batch system: caf's own limit, and the group's share less what others use."""
+"""How many more jobs may be handed to the batch system: caf's own limit, and the group's share less what others use.
+
+Its own limit is one of jobs. A group's share is one of processors, as batch systems count it: a job takes `cpus` of it.
+"""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -47,25 +50,34 @@ def group_room(group_slots: int, own: int, others: int | None) -> int:
 
 @dataclass(slots=True)
 class Room:
-    """What is left while jobs are chosen one by one: overall, and in each group that has a share."""
+    """What is left while jobs are chosen one by one: of jobs overall, of processors in each group that has a share."""
 
     free: int
     groups: dict[str, int]
+    share: int | None = None
 
-    def take(self, group: str | None) -> bool:
-        """Take a slot for a job of this group; False where its group has none left. None: a job of no group."""
-        if self.free <= 0 or (group is not None and self.groups.get(group, 1) <= 0):
+    def take(self, group: str | None, cpus: int = 1) -> bool:
+        """Take room for a job of this group; False where there is too little. None: a job of no group.
+
+        What is left then is kept for that job, or else small ones would keep a large one waiting for ever; but not for
+        one that is larger than the whole share.
+        """
+        if self.free <= 0:
             return False
+        if group is not None and group in self.groups:
+            if self.groups[group] < cpus:
+                if self.share is None or cpus <= self.share:
+                    self.groups[group] = 0
+                return False
+            self.groups[group] -= cpus
         self.free -= 1
-        if group in self.groups:
-            self.groups[group] -= 1
         return True
 
 
-def use_of_groups(groups: Iterable[str | None]) -> dict[str, int]:
-    """Count jobs by their group; those of no group are left out."""
+def use_of_groups(jobs: Iterable[tuple[str | None, int]]) -> dict[str, int]:
+    """Sum up the processors of jobs by their group; those of no group are left out."""
     counts: dict[str, int] = {}
-    for group in groups:
+    for group, cpus in jobs:
         if group is not None:
-            counts[group] = counts.get(group, 0) + 1
+            counts[group] = counts.get(group, 0) + cpus
     return counts

@@ -7,10 +7,12 @@ worked here last; and a supervisor whose generation is not the mark's any more i
 
 import os
 import secrets
+import stat
 from pathlib import Path
 from typing import Any
 
 from caf.domain.errors import StorageError
+from caf.storage.below import read_small
 from caf.storage.failures import storage_error
 
 MARKER = ".caf-database"
@@ -25,16 +27,36 @@ def marker_of(work: str) -> str | None:
 
 def mark_of(work: str) -> dict[str, Any]:
     """Give what the mark says: owner and newest (or None), generation; and whether a folder without one is filled."""
-    lines = _lines(work)
-    owner = _owner(lines)
+    mark = mark_in(_lines(work))
+    return {**mark, "filled": mark["owner"] is None and _filled(work)}
+
+
+def mark_in(lines: list[str]) -> dict[str, Any]:
+    """Give owner, generation and newest token that a mark's lines say."""
     values = {name: value.strip() for name, _, value in (line.partition("=") for line in lines[1:])}
     generation = values.get("generation", "")
     return {
-        "owner": owner,
+        "owner": _owner(lines),
         "generation": int(generation) if generation.isdecimal() else 0,
         "newest": values.get("newest") or None,
-        "filled": owner is None and _filled(work),
     }
+
+
+def check_mark(top: int, work: str, database_id: str, generation: int | None = None) -> None:
+    """Refuse an open folder of working areas that is another database's, not mounted, or a later supervisor's."""
+    try:
+        text = read_small(top, MARKER, LONGEST)
+    except OSError as error:
+        raise storage_error("read", f"{work}/{MARKER}", error) from error
+    mark = mark_in((text or b"").decode("utf-8", "replace").splitlines())
+    if mark["owner"] != database_id:
+        whose = f"is of database {mark['owner']}, not of {database_id}" if mark["owner"] else "has lost its mark"
+        raise StorageError(f"{work} {whose}: nothing is removed there; is its file system mounted?")
+    if generation is not None and mark["generation"] != generation:
+        raise StorageError(
+            f"{work} is not of this supervisor any more: another one was started since: nothing is removed; "
+            "end one of the two"
+        )
 
 
 def _owner(lines: list[str]) -> str | None:
@@ -69,7 +91,8 @@ def mark_work(work: str, database_id: str, generation: int) -> None:
     try:
         if not os.path.isdir(work):
             os.makedirs(work, mode=0o770)
-            Path(work).chmod(0o2770)  # mkdir itself drops the set-group-id bit
+            if not os.stat(work).st_mode & stat.S_ISGID:  # handed down by the folder above, as a rule; a unit's
+                Path(work).chmod(0o2770)  # sandbox (RestrictSUIDSGID) does not let it be set
         with open(fresh, "x", encoding="utf-8") as file:
             file.write(f"{database_id}\ngeneration={generation}\n{_newest('')}")
             file.flush()

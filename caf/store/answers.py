@@ -39,14 +39,18 @@ def adopt(
     now: float,
     who: str,
     reason: str | None = None,
+    *,
+    token: str | None = None,
 ) -> sqlite3.Row:
     """Say that an attempt is there, and by which of the batch system's ids; it is followed on, its doubt begins anew.
 
     One that was being submitted counts as submitted once its id is known. Refused where nothing is in doubt and no id
-    is given, and where the id is another job's.
+    is given, where the id is another job's, and where the attempt with `token` is not the current one any more.
     """
     with transaction(conn):
         row = find(conn, run, job)
+        if token is not None and row["token"] != token:
+            raise refuse(row, f"the attempt with token {token} is over")
         state = State(row["state"])
         if state not in FOLLOWED:
             raise refuse(row, "there is no attempt out that could be adopted")

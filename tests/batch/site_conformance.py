@@ -9,10 +9,12 @@ from typing import cast
 
 import pytest
 
+from caf.batch import systems
 from caf.batch.interface import BatchRefused, SiteBatch, Submission, Watched
 from caf.domain.errors import BatchError
 from caf.domain.following import Sight
 from tests.batch.conformance import (
+    DATABASE,
     PATIENCE,
     Conformance,
     Play,
@@ -23,6 +25,11 @@ from tests.batch.conformance import (
     stand_in,
     until,
 )
+
+
+def site(kind: str, limit: float, told: Callable[[str, str], None]) -> SiteBatch:
+    """Make a batch system as caf does. `told` hears of answers that cannot be read."""
+    return systems.site(kind, systems.Surroundings(DATABASE, lambda: limit, told, lambda: None, time.time))
 
 
 class SiteConformance(Conformance):
@@ -85,6 +92,28 @@ class SiteConformance(Conformance):
 
         play(scene)
 
+    def test_an_id_is_told_with_the_names_that_its_job_carries(self, play: Stage, system: System) -> None:
+        """So that nobody adopts what is not the attempt's."""
+
+        async def scene(one: Play) -> None:
+            batch = cast(SiteBatch, one.batch)
+            first, second = one.attempt(**system.never), one.attempt(**system.never)
+            ids = [str((await batch.submit(each)).batch_id) for each in (first, second)]
+            for each, batch_id in zip((first, second), ids, strict=True):
+                found = await batch.named(batch_id)
+                assert found is not None
+                assert found.batch_id == batch_id
+                assert set(found.names & {first.token, second.token}) == {each.token}
+                assert each.token in found.what
+            for nobody in ("99999999", "0", "-1", "", "abc", "1;2", "--help", f"{ids[0]}x", "²"):
+                assert await batch.named(nobody) is None
+            await batch.cancel([Watched(first.token), Watched(second.token)])
+            await one.ended(first, ids[0])
+            later = await batch.named(ids[0])
+            assert later is None or first.token in later.names
+
+        play(scene)
+
     def test_variables_that_change_what_clients_do_are_cleared(
         self, play: Stage, system: System, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -144,7 +173,11 @@ class SiteConformance(Conformance):
 
     @pytest.mark.parametrize(
         "text",
-        ["echo 'this is no answer'", "printf '\\377\\000\\n\\033[31m'", "head -c 100000 /dev/urandom"],
+        [
+            "echo 'this is no answer'",
+            "printf '\\377\\000\\n\\033[31m'",
+            "head -c 100000 /dev/urandom | tr -d 0-9",  # a digit on a line of its own would be an id to Slurm
+        ],
         ids=["words", "bytes", "much"],
     )
     def test_an_answer_that_cannot_be_read_is_kept_in_full_and_changes_nothing(
@@ -207,10 +240,13 @@ class SiteConformance(Conformance):
         submissions: list[Submission] = []
 
         async def lose(one: Play) -> None:
+            begun = time.monotonic()
+            await one.batch.submit(one.attempt())
+            took = time.monotonic() - begun
             for number in range(15):
                 submissions.append(one.attempt())
                 asked = asyncio.ensure_future(one.batch.submit(submissions[-1]))
-                await asyncio.wait([asked], timeout=0.01 * number)
+                await asyncio.wait([asked], timeout=took * number / 5)
                 asked.cancel()
                 await asyncio.wait([asked])
 
@@ -263,4 +299,5 @@ def calls(one: Play) -> dict[str, Callable[[], Awaitable[object]]]:
         "submit": lambda: one.batch.submit(submission),
         "look": lambda: one.batch.look(watched),
         "cancel": lambda: one.batch.cancel(watched),
+        "named": lambda: cast(SiteBatch, one.batch).named("1"),
     }

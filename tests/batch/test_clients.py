@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from caf.batch import clients as clients_module
-from caf.batch.clients import Clients, Said
+from caf.batch.clients import Clients, Needs, Said
 from caf.domain.errors import BatchError
 from tests.batch.conformance import processes_with
 
@@ -18,13 +18,8 @@ def with_clients(test: Callable[[Clients], Awaitable[None]], limit: float = 20.0
     told: list[tuple[str, str]] = []
 
     async def run() -> None:
-        clients = Clients(
-            lambda: limit,
-            cleared=["SQUEUE_", "SLURM"],
-            kept=["SLURM_CONF"],
-            package="slurm-client",
-            unreadable=lambda client, said: told.append((client, said)),
-        )
+        needs = Needs("slurm-client", cleared=("SQUEUE_", "SLURM"), kept=["SLURM_CONF"])
+        clients = Clients(needs, lambda: limit, lambda client, said: told.append((client, said)))
         try:
             await test(clients)
         finally:

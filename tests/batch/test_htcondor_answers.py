@@ -12,7 +12,7 @@ from caf.batch.clients import Said
 from caf.batch.htcondor_ads import gist_of, hold, of_history, of_queue, read_ads
 from caf.batch.htcondor_log import ends_in
 from caf.batch.htcondor_submit import accepted_as, description, submit_arguments
-from caf.batch.interface import BatchRefused, Submission
+from caf.batch.interface import BatchFull, BatchRefused, Submission
 from caf.domain.errors import BatchError
 from caf.domain.following import Sight
 from caf.domain.jobs import Result
@@ -85,6 +85,14 @@ class TestSubmitting:
     def test_what_is_wrong_with_the_job_is_a_refusal(self, err: str) -> None:
         with pytest.raises(BatchRefused, match=r"condor_submit: .*correct"):
             accepted_as(Said(1, "", err))
+
+    def test_a_limit_on_how_many_passes(self) -> None:
+        for words in (
+            "Failed to create proc\nNumber of submitted jobs would exceed MAX_JOBS_PER_OWNER",
+            "Failed to commit job submission into the queue.\nERROR: MAX_JOBS_SUBMITTED exceeded. Current=4, Limit=1",
+        ):
+            with pytest.raises(BatchFull, match="it is tried again"):
+                accepted_as(Said(1, "", f"\nERROR: {words}\n"))
 
     @pytest.mark.parametrize(
         "said",

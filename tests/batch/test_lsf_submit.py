@@ -6,7 +6,7 @@ import pytest
 
 from caf.batch.clients import Said
 from caf.batch.interface import BatchRefused, Submission
-from caf.batch.lsf_submit import PLAIN, Dialect, arguments, batch_id_of, not_understood, refusal, unit_of
+from caf.batch.lsf_submit import PLAIN, Dialect, arguments, batch_id_of, not_understood, refusal, takes_no_more, unit_of
 
 ONE = "caf-0123abcd-1-1-00000001"
 
@@ -28,6 +28,10 @@ class TestTheWords:
         assert batch_id_of(Said(0, out, "")) == "101"
         assert batch_id_of(Said(255, out, "some warning")) == "101"
 
+    def test_a_limit_on_how_many_passes(self) -> None:
+        assert takes_no_more(Said(255, "", "User <calib>: Pending job threshold reached. Job not submitted."))
+        assert not takes_no_more(Said(255, "", "RUNLIMIT: Cannot exceed queue's hard limit(s). Job not submitted."))
+
     def test_two_ids_and_none_are_no_id(self) -> None:
         line = "Job <{}> is submitted to queue <8nm>.\n"
         assert batch_id_of(Said(0, line.format(1) + line.format(2), "")) is None
@@ -44,7 +48,7 @@ class TestTheWords:
             ("Bad resource requirement syntax. Job not submitted.", "correct `options`"),
             ("u_NOBODY: Bad user group name. Job not submitted.", "correct `group`"),
             ("Request aborted by esub. Job not submitted.", "the site's own"),
-            ("User <calib>: Pending job threshold reached. Job not submitted.", "fewer jobs at once"),
+            ("User <calib>: Pending job threshold reached. Job not submitted.", "fewer `slots`"),
             ("Something that nobody has heard of. Job not submitted.", "ask the site's administrators"),
             ("bsub: illegal option -- y\nUsage: bsub [-h] [-V] ...", "correct `options`"),
         ],

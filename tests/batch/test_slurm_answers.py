@@ -5,18 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from caf.batch.interface import BatchRefused, Submission
-from caf.batch.slurm import arguments
-from caf.batch.slurm_answers import (
-    US,
-    Row,
-    batch_id_of,
-    check_options,
-    hopeless,
-    parse_accounts,
-    parse_queue,
-    refusal,
-    sighting,
-)
+from caf.batch.slurm_answers import US, Row, hopeless, parse_accounts, parse_queue, sighting
+from caf.batch.slurm_submit import arguments, batch_id_of, check_options, refusal, takes_no_more
 from caf.domain.following import Sight
 from caf.domain.jobs import Result
 
@@ -178,6 +168,36 @@ FAILED = "sbatch: error: Batch job submission failed: "
 )
 def test_a_sure_no(err: str, word: str) -> None:
     assert word in (refusal(err) or "")
+
+
+@pytest.mark.parametrize(
+    ("limit", "passes", "word"),
+    [
+        ("AssocMaxSubmitJobLimit", True, "`slots`"),
+        ("AssocGrpSubmitJobsLimit", True, "`slots`"),
+        ("QOSMaxSubmitJobPerUserLimit", True, "`slots`"),
+        ("MaxSubmitJobsPerAccount", True, "`slots`"),
+        ("QOSGrpSubmitJobsLimit", True, "`slots`"),
+        ("QOSMaxWallDurationPerJobLimit", False, "`walltime`"),
+        ("QOSMaxCpuPerJobLimit", False, "`cpus`"),
+        ("QOSMaxCpuPerUserLimit", False, "`cpus`"),
+        ("QOSGrpCpuLimit", False, "`cpus`"),
+    ],
+)
+def test_a_limit_on_how_many_passes_and_one_on_how_much_does_not(limit: str, passes: bool, word: str) -> None:
+    """As 22.05 says it, with DenyOnLimit: those named for a user or a group are about the one job too."""
+    policy = "Job violates accounting/QOS policy (job submit limit, user's size and/or time limits)"
+    err = f"sbatch: error: {limit}\n{FAILED}{policy}\n"
+    assert takes_no_more(err) is passes
+    assert word in (refusal(err) or "")
+    assert not takes_no_more(f"{FAILED}{policy}")  # an older one that does not name the limit
+    assert refusal(f"{FAILED}{policy}") is not None
+
+
+def test_use_that_is_forgotten_with_time_is_no_lasting_refusal() -> None:
+    err = f"{FAILED}Requested account has breached requested QOS usage threshold"
+    assert takes_no_more(err)
+    assert refusal(err) is not None
 
 
 @pytest.mark.parametrize(

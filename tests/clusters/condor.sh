@@ -18,26 +18,31 @@ CPUS=${CAF_CONDOR_CPUS:-32}
 say() { echo "condor.sh: $*" >&2; }
 cannot() { say "$*"; exit 77; }
 
-make_root() {
-    [ ! -x "$ROOT/usr/sbin/condor_master" ] || return 0
-    command -v apt-get >/dev/null || cannot "needs Debian's packages"
-    if ! command -v mmdebstrap >/dev/null; then
-        apt-get update -qq
-        DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends mmdebstrap >/dev/null
-    fi
-    mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' | head -n 1)
+# In a shell of its own, so that no daemon holds the lock.
+make_root() { (
     mkdir -p "$(dirname "$ROOT")"
+    exec 7>"$ROOT.lock"
+    flock 7
+    [ ! -x "$ROOT/usr/sbin/condor_master" ] || exit 0
+    command -v apt-get >/dev/null || cannot "needs Debian's packages"
+    # The keyring too: an older one does not know Debian 13.
+    apt-get update -qq
+    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
+        mmdebstrap debian-archive-keyring >/dev/null
+    mirror=$(apt-get indextargets --format '$(LABEL) $(REPO_URI)' 'Created-By: Packages' |
+        sed -n 's/^Debian \(.*\)/\1/p' | head -n 1)
+    [ -n "$mirror" ] || cannot "none of apt's sources is Debian's own"
     say "making $ROOT: once, about a minute"
     for try in 1 2; do
         rm -rf --one-file-system "$ROOT.part"
         ! mmdebstrap --quiet --mode=root --variant=apt --include=condor,minicondor \
             --aptopt='Acquire::Languages "none"' \
             --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-exclude=/usr/share/man/*' \
-            trixie "$ROOT.part" "$mirror" >&2 || { mv "$ROOT.part" "$ROOT"; return 0; }
+            trixie "$ROOT.part" "$mirror" >&2 || { mv "$ROOT.part" "$ROOT"; exit 0; }
         say "that failed, try $try"
     done
-    return 1
-}
+    exit 1
+) }
 
 # ---- in the namespaces ------------------------------------------------------------------------
 inside() {

@@ -1,6 +1,7 @@
 """The clusters: each comes up once for a run of tests, when the first test asks for it."""
 
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 from typing import TypeVar
 
@@ -21,6 +22,22 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if HERE in item.path.parents:
             item.add_marker("clusters")
+
+
+def server_of(nodeid: str) -> str:
+    """Give the server that a test has; a campaign, and a class with a stand-in of its own, waits for nobody."""
+    file, *names = nodeid.split("::")
+    if "_every_payload_" in nodeid:
+        return nodeid
+    return "::".join((file, *names[:1])) if Path(file).name == "test_lsf.py" else file.replace("_supervised", "")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
+    """Have tests that would wait for each other done by one worker, if this folder is named on the command line."""
+    scheduling = import_module("xdist.scheduler").LoadScopeScheduling(config, log)
+    scheduling._split_scope = server_of
+    return scheduling
 
 
 Cluster = TypeVar("Cluster", Slurm, HTCondor)
@@ -53,6 +70,13 @@ def memory_slurm(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.M
 def slurm(plain_slurm: Slurm, monkeypatch: pytest.MonkeyPatch) -> Iterator[Slurm]:
     """Have this test talk to the Slurm without accounting."""
     yield from _used(plain_slurm, monkeypatch)
+
+
+@pytest.fixture
+def own_slurm(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[Slurm]:
+    """Have this test, which is long, talk to a Slurm that nobody else waits for."""
+    with slurm_cluster.running(run_of(tmp_path_factory), "slurmown", "--min-job-age", "1800") as cluster:
+        yield from _used(cluster, monkeypatch)
 
 
 @pytest.fixture

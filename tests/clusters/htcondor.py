@@ -15,7 +15,8 @@ from tests.world import wait_until
 
 PROGRAMS = ("bash", "flock", "setsid", "unshare", "nsenter", "mount")
 NOT_TO_BE_HAD = 77
-PATH = os.environ["PATH"]
+PLAIN = dict(os.environ)
+"""The environment before any test has touched it."""
 
 
 @dataclass(frozen=True)
@@ -27,11 +28,11 @@ class HTCondor:
     @property
     def environment(self) -> dict[str, str]:
         """Give what has clients talk to it."""
-        return {"PATH": f"{self.folder}/bin:{PATH}"}
+        return {"PATH": f"{self.folder}/bin:{PLAIN['PATH']}"}
 
-    def call(self, *command: str) -> str:
-        """Run a client by hand."""
-        environment = {**os.environ, **self.environment}
+    def call(self, *command: str, **more: str) -> str:
+        """Run a client by hand, with more in its environment."""
+        environment = {**PLAIN, **self.environment, **more}
         done = subprocess.run(command, capture_output=True, text=True, timeout=60, env=environment)
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
@@ -71,6 +72,21 @@ class HTCondor:
     def _signal(self, number: signal.Signals) -> None:
         for pid in self.pids("condor_schedd"):
             os.kill(pid, number)
+
+    @contextmanager
+    def limited(self, name: str, jobs: int) -> Iterator[None]:
+        """Have the schedd go by a limit on how many jobs there are; afterwards by one that nobody reaches."""
+        self._limit(name, jobs)
+        try:
+            yield
+        finally:
+            self._limit(name, 1_000_000)
+
+    def _limit(self, name: str, jobs: int) -> None:
+        (self.folder / "config" / f"99-{name}").write_text(f"{name} = {jobs}\n")
+        self.call("condor_reconfig", "-schedd", CAF_CONDOR_AS="0:0")
+        asked = ("condor_config_val", "-schedd", name)
+        wait_until(lambda: self.call(*asked).strip() == str(jobs), what="the schedd's reading of its configuration")
 
     def clear(self) -> None:
         """End all jobs, and wait until the queue is empty."""

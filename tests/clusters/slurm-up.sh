@@ -62,7 +62,8 @@ if ! alive slurmctld; then
 AccountingStorageHost=127.0.0.1
 AccountingStoragePort=$((PORT + 1))
 AccountingStoragePass=$socket
-AccountingStoreFlags=job_comment"
+AccountingStoreFlags=job_comment
+AccountingStorageEnforce=limits,qos"
     else
         accounting=AccountingStorageType=accounting_storage/none
     fi

@@ -56,6 +56,16 @@ class Slurm:
         state = ("sinfo", "-h", f"--nodes={node}", "-o", "%T")
         wait_until(lambda: "down" not in self.call(*state), what=f"{node}'s return")
 
+    @contextmanager
+    def limited(self, limit: str) -> Iterator[None]:
+        """Have a limit in force, such as maxsubmitjobsperuser=1, for everybody."""
+        qos = ("sacctmgr", "--immediate", "--quiet", "modify", "qos", "normal", "set")
+        self.call(*qos, limit, "flags=DenyOnLimit")
+        try:
+            yield
+        finally:
+            self.call(*qos, f"{limit.rpartition('=')[0]}=-1")
+
     def clear(self) -> None:
         """End all jobs."""
         self.call("scancel", "--quiet", "--user=root")

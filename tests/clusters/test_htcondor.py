@@ -5,17 +5,18 @@ import json
 import os
 import signal
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from caf.batch import htcondor_idle
-from caf.batch.htcondor import HTCondorBatch
-from caf.batch.interface import BatchRefused, Watched
+from caf.batch.interface import BatchFull, BatchRefused, Watched
+from caf.domain.errors import BatchError
 from caf.domain.following import Sight
-from tests.batch.conformance import HOSTILE, OWN, SLEEPS, Play, Stage, System, stand_in
-from tests.batch.site_conformance import SiteConformance
+from tests.batch.conformance import HOSTILE, SLEEPS, Play, Stage, System, stand_in
+from tests.batch.site_conformance import SiteConformance, site
 from tests.clusters.htcondor import HTCondor
 from tests.world import wait_until
 
@@ -32,7 +33,7 @@ NONSENSE = {
 
 def htcondor_system(htcondor: HTCondor) -> System:
     return System(
-        make=lambda limit, told: HTCondorBatch(OWN, limit=lambda: limit, unreadable=told),
+        make=partial(site, "htcondor"),
         never={"options": ['requirements = Machine == "nowhere"']},
         stuck=[({"options": ["hold = True"]}, "condor_release")],
         refused=[
@@ -42,7 +43,7 @@ def htcondor_system(htcondor: HTCondor) -> System:
             ({"options": ["queue 3"]}, "'queue 3' is not one command.*correct"),
             ({"options": ["nonsense"]}, "Failed to parse.*correct"),
         ],
-        clients={"submit": "condor_submit", "look": "condor_q", "cancel": "condor_rm"},
+        clients={"submit": "condor_submit", "look": "condor_q", "cancel": "condor_rm", "named": "condor_q"},
         nonsense=NONSENSE,
         stop=htcondor.stop,
         go_on=htcondor.go_on,
@@ -155,6 +156,27 @@ class TestHTCondor(SiteConformance):
             seen = await one.until(submission, lambda seen: seen.stuck)
             assert seen.sight is Sight.PENDING
             assert "no machine fits it, of 1: none meets TARGET.Cpus >= RequestCpus" in (seen.reason or "")
+
+        play(scene)
+
+    def test_an_account_that_htcondor_does_not_know_any_more_is_in_its_own_words_and_no_refusal(
+        self, play: Stage, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """As with a ticket or a token that has expired: nobody is to correct the job for that."""
+        monkeypatch.setenv("_CONDOR_SEC_CLIENT_AUTHENTICATION_METHODS", "IDTOKENS")
+
+        async def scene(one: Play) -> None:
+            with pytest.raises(BatchError, match=r"condor_submit: .*AUTHENTICATE") as error:
+                await one.batch.submit(one.attempt())
+            assert error.type is BatchError
+
+        play(scene)
+
+    def test_a_limit_on_how_many_jobs_are_out_passes(self, play: Stage, htcondor: HTCondor) -> None:
+        async def scene(one: Play) -> None:
+            await one.batch.submit(one.attempt(options=["hold = True"]))
+            with htcondor.limited("MAX_JOBS_PER_OWNER", 1), pytest.raises(BatchFull, match="it is tried again"):
+                await one.batch.submit(one.attempt())
 
         play(scene)
 

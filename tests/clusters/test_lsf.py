@@ -4,18 +4,17 @@ import asyncio
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
 
 from caf.batch.interface import SiteBatch, Watched
-from caf.batch.lsf import LsfBatch
 from caf.domain.errors import BatchError
 from caf.domain.following import Sight
-from tests.batch.conformance import OWN, RAN, SLEEPS, Play, Stage, System
-from tests.batch.site_conformance import SiteConformance
+from tests.batch.conformance import RAN, SLEEPS, Play, Stage, System
+from tests.batch.site_conformance import SiteConformance, site
 from tests.clusters.lsf.cluster import Lsf, running
 
 NONSENSE = {
@@ -31,7 +30,7 @@ NONSENSE = {
 
 def lsf_system(lsf: Lsf) -> System:
     return System(
-        make=lambda limit, told: LsfBatch(OWN, limit=lambda: limit, unreadable=told),
+        make=partial(site, "lsf"),
         never={"queue": "shut"},
         stuck=[({"queue": "shut"}, "set the queue inactive"), ({"options": ["-H"]}, "`bresume ")],
         refused=[
@@ -40,7 +39,7 @@ def lsf_system(lsf: Lsf) -> System:
             ({"options": ["-Jd", "x"]}, "'-Jd' cannot be used"),
             ({"options": ["word"]}, "'word' is no option of bsub"),
         ],
-        clients={"submit": "bsub", "look": "bjobs", "cancel": "bjobs"},
+        clients={"submit": "bsub", "look": "bjobs", "cancel": "bjobs", "named": "bjobs"},
         nonsense=NONSENSE,
         stop=lsf.stop,
         go_on=lsf.go_on,

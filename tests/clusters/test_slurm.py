@@ -1,18 +1,20 @@
 """Slurm does what every batch system has to do, and tells what only it can tell: with a real one on loopback."""
 
 import asyncio
+import re
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
 
-from caf.batch.interface import Watched
-from caf.batch.slurm import SlurmBatch
+from caf.batch.interface import BatchFull, BatchRefused, SiteBatch, Watched
+from caf.domain.errors import BatchError
 from caf.domain.following import Sight
 from caf.domain.jobs import Result
-from tests.batch.conformance import OWN, RAN, SLEEPS, Play, Scene, Stage, System, until
-from tests.batch.site_conformance import SiteConformance
+from tests.batch.conformance import LIMIT, RAN, SLEEPS, Play, Scene, Stage, System, over, until
+from tests.batch.site_conformance import SiteConformance, site
 from tests.clusters.slurm import Slurm
 
 NONSENSE = {
@@ -38,7 +40,7 @@ NONSENSE = {
 
 def slurm_system(slurm: Slurm) -> System:
     return System(
-        make=lambda limit, told: SlurmBatch(OWN, limit=lambda: limit, unreadable=told),
+        make=partial(site, "slurm"),
         never={"queue": "closed"},
         stuck=[
             ({"queue": "closed"}, "PartitionDown"),
@@ -54,7 +56,7 @@ def slurm_system(slurm: Slurm) -> System:
             ({"options": ["--array=1-3"]}, "'--array=1-3' cannot be used: one job"),
             ({"options": ["word"]}, "'word' is no option"),
         ],
-        clients={"submit": "sbatch", "look": "squeue", "cancel": "squeue"},
+        clients={"submit": "sbatch", "look": "squeue", "cancel": "squeue", "named": "squeue"},
         nonsense=NONSENSE,
         stop=slurm.stop,
         go_on=slurm.go_on,
@@ -209,7 +211,7 @@ def on_slurm(cluster: Slurm, folder: Path, scene: Scene) -> None:
 
     async def on_loop() -> None:
         told: list[tuple[str, str]] = []
-        batch = SlurmBatch(OWN, limit=lambda: 30.0, unreadable=lambda client, said: told.append((client, said)))
+        batch = site("slurm", LIMIT, lambda client, said: told.append((client, said)))
         await scene(Play(slurm_system(cluster), batch, folder, told))
         await batch.close()
 
@@ -235,6 +237,78 @@ class TestAccounting:
 
         on_slurm(accounted, tmp_path, scene)
 
+    @pytest.mark.parametrize(
+        ("limit", "error", "words"),
+        [
+            ("maxsubmitjobsperuser=1", BatchFull, "QOSMaxSubmitJobPerUserLimit.*it is tried again"),
+            ("maxsubmitjobsperaccount=1", BatchFull, "MaxSubmitJobsPerAccount.*it is tried again"),
+            ("grpsubmitjobs=1", BatchFull, "QOSGrpSubmitJobsLimit.*it is tried again"),
+            ("maxwall=5", BatchRefused, "QOSMaxWallDurationPerJobLimit.*correct `walltime`"),
+            ("maxtresperjob=cpu=2", BatchRefused, "QOSMaxCpuPerJobLimit.*correct `cpus`"),
+            ("maxtresperuser=cpu=2", BatchRefused, "QOSMaxCpuPerUserLimit.*correct `cpus`"),
+            ("grptres=cpu=2", BatchRefused, "QOSGrpCpuLimit.*correct `cpus`"),
+        ],
+    )
+    def test_a_limit_on_how_many_passes_and_one_on_how_much_is_for_ever(
+        self, accounted: Slurm, tmp_path: Path, limit: str, error: type[BatchRefused], words: str
+    ) -> None:
+        """All of them are one refusal to Slurm, but for a line before it."""
+
+        async def refused(one: Play) -> BatchError | None:
+            large = one.attempt(options=["--hold"], cpus=4, walltime=600.0)
+            try:
+                await one.batch.submit(large)
+            except BatchError as said:
+                return said
+            await one.batch.cancel([Watched(large.token)])
+            await one.until(large, over)
+            return None
+
+        async def scene(one: Play) -> None:
+            first = one.attempt(options=["--hold"])
+            await one.batch.submit(first)
+            with accounted.limited(limit):
+                end = time.monotonic() + 30  # slurmdbd tells its controller of a limit in its own time
+                while (said := await refused(one)) is None:
+                    assert time.monotonic() < end, "the limit did not come into force"
+            assert type(said) is error
+            assert re.search(words, str(said))
+            await one.batch.cancel([Watched(first.token)])
+
+        on_slurm(accounted, tmp_path, scene)
+
+    @pytest.mark.parametrize(
+        ("changes", "words"),
+        [
+            ({"group": "nosuch"}, "Invalid account or account/partition combination specified: correct `group`"),
+            ({"options": ["--qos=nosuch"]}, "Invalid qos specification: correct `options`"),
+        ],
+    )
+    def test_a_wrong_account_is_refused_and_named_by_the_check(
+        self, accounted: Slurm, tmp_path: Path, changes: dict[str, Any], words: str
+    ) -> None:
+        async def scene(one: Play) -> None:
+            submission = one.attempt(**changes)
+            with pytest.raises(BatchRefused, match=words):
+                await one.batch.submit(submission)
+            found = await cast(SiteBatch, one.batch).examine({"Fit": submission})
+            assert [each for each in found if each.word == "BAD" and words in each.text]
+
+        on_slurm(accounted, tmp_path, scene)
+
+    def test_an_id_that_squeue_has_forgotten_is_told_by_the_accounting(self, accounted: Slurm, tmp_path: Path) -> None:
+        async def scene(one: Play) -> None:
+            submission = one.attempt()
+            batch_id = str((await one.batch.submit(submission)).batch_id)
+            await one.until(submission, lambda seen: (seen.reason or "").startswith("the accounting says"))
+            found = await cast(SiteBatch, one.batch).named(batch_id)
+            assert found is not None
+            assert submission.token in found.names
+            assert "the accounting says FAILED" in found.what
+            assert await cast(SiteBatch, one.batch).named("99999999") is None
+
+        on_slurm(accounted, tmp_path, scene)
+
     def test_an_accounting_that_is_away_changes_nothing(self, accounted: Slurm, tmp_path: Path) -> None:
         async def scene(one: Play) -> None:
             running, gone = one.attempt(SLEEPS), one.attempt(["true"])
@@ -243,7 +317,7 @@ class TestAccounting:
             await one.until(gone, lambda seen: (seen.reason or "").startswith("the accounting says"))
             accounted.stop("slurmdbd")
             try:
-                batch = SlurmBatch(OWN, limit=lambda: 3.0, unreadable=lambda client, said: None)
+                batch = site("slurm", 3.0, lambda client, said: None)
                 found = await batch.look([Watched(each.token) for each in (running, gone)])
                 assert found[running.token].sight is Sight.RUNNING
                 assert found[gone.token].sight is Sight.UNKNOWN

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from caf.batch.interface import BatchRefused, Submission
+from caf.batch.interface import BatchFull, BatchRefused, Submission
 from caf.domain.errors import BatchError, CafError
 from caf.domain.following import Sight, Sighting
 from caf.domain.jobs import Result
@@ -246,6 +246,29 @@ def test_a_refused_submission_is_tried_again_later_and_then_fails_with_the_syste
         assert len({s.token for s in stage.batch.submitted}) == 3
         for attempt in (1, 2, 3):
             assert (stage.area(RUN, attempt) / "claim" / "revoked").exists()
+
+    play(world, scene)
+
+
+def test_a_submission_for_which_there_is_no_room_waits_as_long_as_that_takes(world: World) -> None:
+    """A site's limit on how many jobs are out passes by itself: nothing fails of it."""
+
+    def refuse(submission: Submission) -> Sighting:
+        raise BatchFull("sbatch: error: QOSMaxSubmitJobPerUserLimit: it is tried again")
+
+    async def scene(stage: Stage) -> None:
+        stage.batch.on_submit = refuse
+        for _ in range(12):
+            await stage.organise()
+            await stage.wait(60)
+        job = stage.job(RUN)
+        assert (job["state"], job["result"], job["tries"]) == ("SUBMITTING", None, 0)
+        assert "QOSMaxSubmitJobPerUserLimit" in job["reason"]
+        stage.batch.on_submit = None
+        tried = len(stage.batch.submitted)
+        await stage.organise()
+        assert stage.job(RUN)["state"] == "PENDING"
+        assert len({s.token for s in stage.batch.submitted}) == tried + 1 > 4
 
     play(world, scene)
 

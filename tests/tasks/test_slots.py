@@ -80,6 +80,18 @@ def test_a_group_gets_its_share_less_what_others_of_it_use(tmp_path: Path) -> No
     play(a_world(tmp_path, share=44, job='group = "u_LAR"'), scene)
 
 
+def test_a_job_takes_as_much_of_its_groups_share_as_it_has_processors(tmp_path: Path) -> None:
+    async def scene(stage: Stage) -> None:
+        stage.batch.has_groups, stage.batch.others = True, {"u_LAR": 33}
+        await stage.organise()
+        assert out(stage) == ["490001 Fit", "490002 Fit"]
+        stage.batch.others["u_LAR"] = 32  # the third makes 12
+        await stage.organise()
+        assert len(stage.batch.submitted) == 3
+
+    play(a_world(tmp_path, share=44, job='group = "u_LAR"\ncpus = 4'), scene)
+
+
 def test_jobs_of_a_full_group_do_not_hold_up_the_others(tmp_path: Path) -> None:
     """Fit comes first in every turn, and has no room."""
 
