@@ -24,8 +24,9 @@ ruff check caf tests
 ruff format --check --quiet caf tests
 mypy
 pytest -n 2 --dist worksteal --cov --cov-report=term "$@"
-# The long ones, and those on real batch systems, unless somebody asks for something of his own.
+# The long ones, those on real servers and those in a browser, unless somebody asks for something of his own.
 if [ $# = 0 ]; then
     pytest -n 2 --dist worksteal -m "campaign and not clusters"
     pytest -n 2 --dist loadscope -m clusters tests/clusters
+    pytest -m browser tests/browser
 fi
