@@ -3,7 +3,6 @@
 import os
 import socket
 
-
 PATIENCE = 2.0  # s; the kernel keeps a few messages, and a manager that is busy reads them late
 ALIVE = "WATCHDOG=1"
 

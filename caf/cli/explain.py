@@ -14,7 +14,7 @@ from caf.domain.matching import Status
 from caf.domain.runs import SECOND, iso_time, parse_time
 from caf.report.kept import Kept
 from caf.store import queries
-from caf.store.jobs import no_run
+from caf.store.jobs import unknown_run
 
 if TYPE_CHECKING:
     from caf.config import Configuration
@@ -34,7 +34,7 @@ def explain(run: Run, as_json: Json = False, config: Config = None, state: State
         if conn is not None and row is not None:
             explained = _known(conn, row)
         else:
-            unknown = no_run(conn, run) if conn is not None else f"no run {run}: nothing is known yet"
+            unknown = (f"no run {run}: nothing is known yet", "") if conn is None else unknown_run(conn, run)
             explained = None
     if explained is None:  # no reader holds up the supervisor while the run database is read
         explained = _only_sourced(place, run, unknown)
@@ -71,7 +71,7 @@ def _known(conn: sqlite3.Connection, row: sqlite3.Row) -> dict[str, Any]:
     }
 
 
-def _only_sourced(place: Place, run: int, unknown: str) -> dict[str, Any]:
+def _only_sourced(place: Place, run: int, unknown: tuple[str, str]) -> dict[str, Any]:
     """Explain a run that caf has not seen yet: read the run database, and judge it by the file as if it came now."""
     from caf.config import load
 

@@ -100,7 +100,7 @@ def _known(place: Place, configuration: "Configuration", run: int, job: str) -> 
     from caf.cli.sourced import judged
     from caf.store import queries
     from caf.store.discovery import record_of_run
-    from caf.store.jobs import no_run
+    from caf.store.jobs import unknown_run
 
     with place.database() as conn:
         row = queries.run(conn, run) if conn is not None else None
@@ -111,7 +111,7 @@ def _known(place: Place, configuration: "Configuration", run: int, job: str) -> 
                 return Known(record, row["listener"], "caf's database")
             given = json.loads(own["tags"] or "{}")
             return Known(record, own["listener"], "caf's database", own["attempt"], given)
-        unknown = no_run(conn, run) if conn is not None else f"no run {run}: nothing is known yet"
+        unknown = (f"no run {run}: nothing is known yet", "") if conn is None else unknown_run(conn, run)
     state = place.given_state if place.given_state is not None else configuration.caf.state
     found = judged(configuration, state, run, unknown)
     return Known(found.record, found.verdict.listener, "the run database")

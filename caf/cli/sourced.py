@@ -63,19 +63,20 @@ class Judged:
     now: int
 
 
-def judged(configuration: "Configuration", state: Path, run: int, unknown: str) -> Judged:
-    """Read the run database, and judge one run of it by the file; NotFound, with `unknown` first, if it has none."""
+def judged(configuration: "Configuration", state: Path, run: int, unknown: tuple[str, str]) -> Judged:
+    """Read the run database, and judge one run of it by the file; if it has none NotFound, with `unknown` round it."""
+    none, meant = unknown
     if run < configuration.source.first_run:
-        raise NotFound(f"{unknown}; [source] first_run = {configuration.source.first_run} leaves it out")
+        raise NotFound(f"{none}; [source] first_run = {configuration.source.first_run} leaves it out{meant}")
     now = time.time_ns()
     try:
         with sourced(configuration, state, run) as read:
             seen, written = queries.seen_in(read.snapshot, run), read.written
     except SourceError as error:
-        raise NotFound(f"{unknown}, and the run database cannot be asked: {error}") from None
+        raise NotFound(f"{none}, and the run database cannot be asked: {error}") from None
     if seen is None:
         when = f"{iso_time(written)[:16].replace('T', ' ')} UTC"
-        raise NotFound(f"{unknown}; the run database, last written {when}, does not have it either")
+        raise NotFound(f"{none}; the run database, last written {when}, does not have it either{meant}")
     listeners, corrections = configuration.listeners_in_force(), configuration.corrections_in_force()
     rules = Rules(0, listeners, corrections, int(configuration.caf.settle * SECOND))
     record, verdict = reconsider(seen, rules, Moments(now, written, now, None))

@@ -12,7 +12,9 @@ def beat(conn: sqlite3.Connection, path: Path, lines: str, mode: int) -> None:
     """
     conn.execute("PRAGMA data_version").fetchone()
     fresh = path.with_name(f"{path.name}.new")
-    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, mode)
+    # A pipe of that name must not hold up the database's thread.
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+    descriptor = os.open(fresh, flags, mode)
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
         os.fchmod(descriptor, mode)
         file.write(lines)

@@ -41,4 +41,4 @@ def test_a_server_that_never_says_anything_is_given_up(empty: Site, monkeypatch:
 def test_own_addresses_without_mail_are_named(empty: Site) -> None:
     text = empty.config.read_text()
     empty.config.write_text(text.replace("validate = true\n", 'validate = true\nmail = ["ann@example.org"]\n'))
-    assert "jobs.L1CaloCalibD3PD.mail is read, but" in " ".join(empty.caf("check").out.split())
+    assert "jobs.L1CaloCalibD3PD.mail does nothing without [mail]" in " ".join(empty.caf("check").out.split())

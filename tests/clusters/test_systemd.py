@@ -159,13 +159,13 @@ def site(booted: Systemd, tmp_path: Path) -> Iterator[Site]:
 def test_the_page_installs_a_unit_without_a_fault_and_hardly_exposed(booted: Systemd) -> None:
     done = booted.ask("systemd-analyze", "verify", "caf.service")
     assert (done.returncode, done.stdout + done.stderr) == (0, "")
-    booted.call("mv", f"{DROP_INS}/local.conf", "/root/local.conf")
+    booted.call("mv", f"{DROP_INS}/local.conf", "/var/tmp/local.conf")
     try:
         booted.call("systemctl", "daemon-reload")
         done = booted.ask("systemd-analyze", "security", "--no-pager", "--threshold=20", "caf.service")
         assert done.returncode == 0, done.stdout.splitlines()[-1]
     finally:
-        booted.call("mv", "/root/local.conf", f"{DROP_INS}/local.conf")
+        booted.call("mv", "/var/tmp/local.conf", f"{DROP_INS}/local.conf")
     assert booted.sh("stat -c '%a %U %G' /var/lib/caf /var/lib/caf/work /var/log/caf /etc/caf").splitlines() == [
         "2770 caf caf",
         "2770 caf caf",
@@ -181,7 +181,7 @@ def test_a_start_waits_for_readiness_and_a_stop_is_in_order(local: bool, site: S
     """With the strict sandbox alone payloads run as well, if they are as plain as this one."""
     machine = site.machine
     if not local:
-        machine.sh(f"mv {DROP_INS}/local.conf /root/; systemctl daemon-reload")
+        machine.sh(f"mv {DROP_INS}/local.conf /var/tmp/; systemctl daemon-reload")
     try:
         site.start()
         assert "supervisor.ready" in site.events(), "systemctl start did not wait"
@@ -198,7 +198,7 @@ def test_a_start_waits_for_readiness_and_a_stop_is_in_order(local: bool, site: S
         assert alive.returncode == 2
         assert alive.stdout.startswith("CAF CRITICAL - caf was stopped in order")
     finally:
-        machine.sh(f"[ ! -e /root/local.conf ] || mv /root/local.conf {DROP_INS}/; systemctl daemon-reload")
+        machine.sh(f"[ ! -e /var/tmp/local.conf ] || mv /var/tmp/local.conf {DROP_INS}/; systemctl daemon-reload")
     modes = machine.sh(f"stat -c '%a %G' {STATE}/caf.db {STATE}/work {STATE}/work/{RUN}_Fit").splitlines()
     assert modes == ["660 caf", "2770 caf", "2770 caf"]
 
@@ -288,17 +288,17 @@ def test_a_ticket_comes_through_the_strict_sandbox(site: Site) -> None:
     """By the keytab that the page has installed, from a KDC on this machine."""
     machine = site.machine
     with kdc.running(600) as realm:
-        for name, file in (("/etc/caf/krb5.conf", realm.folder / "krb5.conf"), ("/root/caf.keytab", realm.keytab)):
+        for name, file in (("/etc/caf/krb5.conf", realm.folder / "krb5.conf"), ("/var/tmp/caf.keytab", realm.keytab)):
             machine.call("sh", "-c", f"base64 -d >{name}", text=base64.b64encode(file.read_bytes()).decode())
         text, commands = blocks("Credentials", "toml")[0], blocks("Credentials")[0]
         text = text.replace("l1ccalib@CERN.CH", kdc.PRINCIPAL).replace('["aklog"]', '["klist", "-s"]')
         assert kdc.PRINCIPAL in text
         machine.call("sh", "-c", "cat >>/etc/caf/listeners.toml", text=f"\n{text}")
         machine.sh("echo KRB5_CONFIG=/etc/caf/krb5.conf >>/etc/caf/caf.env")
-        machine.sh(f"mv {DROP_INS}/local.conf /root/")
+        machine.sh(f"mv {DROP_INS}/local.conf /var/tmp/")
         try:
             machine.sh(
-                f"cd /root; export KRB5_CONFIG=/etc/caf/krb5.conf; sudo() {{ shift 2; setpriv --reuid=caf "
+                f"cd /var/tmp; export KRB5_CONFIG=/etc/caf/krb5.conf; sudo() {{ shift 2; setpriv --reuid=caf "
                 f'--regid=caf --init-groups "$@"; }}\n{commands}'
             )
             assert "credentials.renewed" in site.events()
@@ -307,7 +307,7 @@ def test_a_ticket_comes_through_the_strict_sandbox(site: Site) -> None:
             assert not [need for need in site.status()["needs"] if need["what"] in {"credentials", "duty"}]
             site.all_well_at_the_end()
         finally:
-            machine.sh(f"mv /root/local.conf {DROP_INS}/; systemctl daemon-reload; rm /etc/caf/caf.keytab")
+            machine.sh(f"mv /var/tmp/local.conf {DROP_INS}/; systemctl daemon-reload; rm /etc/caf/caf.keytab")
 
 
 def test_anybody_may_ask_the_heartbeat_where_the_page_says(site: Site) -> None:
