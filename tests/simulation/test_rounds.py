@@ -14,7 +14,7 @@ from tests.simulation.world import follow
 
 RUNS = 5_050
 WORLDS = 20
-EVERY_DAY = 6  # of the worlds; the others are long
+EVERY_DAY = 3  # of the worlds; the others are long
 SEEDS = range(WORLDS + int(os.environ.get("CAF_SIMULATION_SEEDS", "0")))
 
 
