@@ -75,6 +75,7 @@ def _supervisor(rows: Sequence[dict[str, Any]], now: float, holder: str | None) 
     if holder is None:
         longest = span(max(now - row["next"] for row in late))
         return [Need("supervisor", f"the supervisor does not run; work has waited for {longest}", "caf run", True)]
+    late = [row for row in late if (row["started"] or 0) < now - OVERDUE]  # else it was just started again
     return [
         Need(
             "duty",
@@ -263,7 +264,7 @@ def _stuck(conn: sqlite3.Connection) -> list[Need]:
 
 def _strays(conn: sqlite3.Connection) -> list[Need]:
     """Tell of working areas that were found when they were taken over, and that belong to no job."""
-    strays = taken.strays(conn)
+    strays = [one for one in taken.strays(conn) if max(one[2]) > 0]  # else nothing is there to be looked at
     if not strays:
         return []
     names = ", ".join(f"{run}_{job}" for run, job, _ in strays[: queries.FEW])

@@ -21,6 +21,7 @@ from caf.domain.jobs import Result
 
 NOT_FOR_JOBS = {"NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "LISTEN_FDS", "LISTEN_PID", "INVOCATION_ID"}
 KILL_AFTER = 10.0  # s between asking a job to end and making it end
+FORGET_AFTER = 600.0  # s from then on, until it is not remembered any more that it was asked
 TOGETHER = 0.005  # s between the end of a job and the word of it, while others run that may end as well
 UNHURRIED = 0.02  # s, where so many wait here for their turn that none of the slots is empty meanwhile
 WAITS = "it begins as soon as a job of this machine ends"
@@ -126,6 +127,8 @@ class LocalBatch:
             if (ticks := process_start(alive[0])) is not None:
                 self._watch(Identity(alive[0], ticks, self._boot[:8]), one.token)
             return Sighting(Sight.RUNNING, batch_id, f"its wrapper is gone, but process {alive[0]} of it lives")
+        if one.token not in self._asked_to_end:
+            self._wrappers.pop(one.token, None)
         return Sighting(Sight.ENDED, batch_id, "its process is gone", Result.NODE)
 
     def _session_of(self, token: str, identity: Identity | None = None) -> int | None:
@@ -164,6 +167,12 @@ class LocalBatch:
         """Kill what has not heeded TERM. No round may come soon, and none at all if it is only what a payload left."""
         self._signal(token, signal.SIGKILL)
         self._tell(token)
+        asyncio.get_running_loop().call_later(FORGET_AFTER, self._forget, token)
+
+    def _forget(self, token: str) -> None:
+        """Forget an attempt that was ended. One that is there even so is asked anew, and found by its row's process."""
+        self._asked_to_end.pop(token, None)
+        self._wrappers.pop(token, None)
 
     def _signal(self, token: str, number: signal.Signals) -> None:
         for pid in survivors(token, self._session_of(token)):

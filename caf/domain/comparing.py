@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from caf.domain.jobs import IDLE, State
+from caf.domain.jobs import FINAL, IDLE, State
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +43,11 @@ class Conclusion:
     why: str = ""
 
 
-def conclude(state: State, attempt: int, folders: Sequence[Folder]) -> Conclusion:
-    """Decide about one job, given where the database thinks it stands, and the areas that it does not know."""
+def conclude(state: State, attempt: int, folders: Sequence[Folder], removed: int = 0) -> Conclusion:
+    """Decide about one job, given where the database thinks it stands, and the areas that it does not know.
+
+    `removed` is its newest attempt whose area was removed (0: none): that one was over, and nothing tells how it ended.
+    """
     later = sorted(
         (one for one in folders if one.number > attempt or (one.number == attempt and state in IDLE)),
         key=lambda one: one.number,
@@ -52,6 +55,8 @@ def conclude(state: State, attempt: int, folders: Sequence[Folder]) -> Conclusio
     begun = [one for one in later if one.ours and one.token is not None]
     strange = [one.number for one in later if not one.ours]
     above = later[-1].number + 1 if later else attempt
+    if removed >= attempt and removed >= above - 1 and state not in FINAL:
+        return Conclusion(Finding.HOLD, removed + 1, why=f"attempt {removed} was over, and its area was cleaned away")
     if begun:
         last = begun[-1]
         if strange and strange[-1] > last.number:

@@ -1,7 +1,7 @@
 """What somebody may have meant who typed a name or a number that there is not."""
 
 from collections.abc import Iterable, Iterator
-from difflib import get_close_matches
+from difflib import SequenceMatcher, get_close_matches
 
 DIGITS = "0123456789"
 _MANY = 15  # names; more of them are not worth reading in an error
@@ -10,7 +10,9 @@ _MANY = 15  # names; more of them are not worth reading in an error
 def near(word: str, known: Iterable[str]) -> list[str]:
     """Give up to three of the known names that the word is like, the most alike first; case does not count."""
     names = {name.lower(): name for name in sorted(known, reverse=True)}
-    return [names[found] for found in get_close_matches(word.lower(), names, n=3, cutoff=0.6)]
+    alike = {name: SequenceMatcher(None, name, word.lower()).ratio() for name in names}
+    close = get_close_matches(word.lower(), names, n=max(1, len(names)), cutoff=0.6)
+    return [names[found] for found in sorted(close, key=lambda name: (-alike[name], name))[:3]]
 
 
 def instead(word: str, known: Iterable[str]) -> str:

@@ -19,6 +19,7 @@ from caf.storage.archive_xrootd import Remote
 from caf.storage.xrootd import is_remote
 
 MANIFEST = "archive.json"
+NAMED = 100  # of what was left out are told, and logged; the manifest names all
 
 Counted = Generator[int, None, dict[str, Any]]
 """Steps that tell how many files are left."""
@@ -32,7 +33,7 @@ def archive_step(request: dict[str, Any], seconds: float) -> dict[str, Any]:
     The request has: area, url (the attempt's folder in the archive, a path or root://), root (the part of a path that
     is the same for all attempts and must be there), exclude (patterns), owner (database_id, run, job, attempt: an
     object that the manifest keeps). Gives done and left (files), and at the end files, bytes and left_out, [[name,
-    why]]. StorageError, transient where it is worth while to try again.
+    why]] of the first few. StorageError, transient where it is worth while to try again.
     """
     key = json.dumps(request, sort_keys=True)
     if key not in _under_way:
@@ -171,4 +172,4 @@ def same(known: dict[str, Any], area: str, found: Survey) -> bool:
 def _result(manifest: dict[str, Any]) -> dict[str, Any]:
     files: Sequence[dict[str, Any]] = manifest["files"]
     size = sum(one["size"] for one in files)
-    return {"done": True, "left": 0, "files": len(files), "bytes": size, "left_out": manifest["left_out"]}
+    return {"done": True, "left": 0, "files": len(files), "bytes": size, "left_out": manifest["left_out"][:NAMED]}

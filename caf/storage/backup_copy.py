@@ -30,8 +30,9 @@ def copy_backup(source: str, folder: str, keep: int) -> dict[str, Any]:
             raise StorageError(f"{target}: what lies there is not what was written: is the file system in order?")
         os.rename(part, target)
         same = name[: name.rindex("-")]
-        kept = sorted(one for one in os.listdir(folder) if one.startswith(f"{same}-") and len(one) == len(name))
-        for old in kept[:-keep]:
+        kept = [one for one in os.listdir(folder) if one.startswith(f"{same}-") and len(one) == len(name)]
+        # A name that is later is of a clock that was wrong: what was made last is never the one to go.
+        for old in sorted(kept, key=lambda one: (one <= name, one))[:-keep]:
             os.unlink(os.path.join(folder, old))
     except OSError as error:
         raise storage_error("copy the backup to", str(error.filename or target), error) from error

@@ -5,12 +5,13 @@ A path could lead elsewhere by the time it is used; a descriptor leads where it 
 
 import errno
 import os
+import resource
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from caf.domain.errors import StorageError
-from caf.storage.failures import storage_error
+from caf.storage.failures import readable, storage_error
 
 FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
@@ -62,14 +63,32 @@ def mount_of(descriptor: int) -> tuple[int, str]:
             for line in file.read(4096).splitlines():
                 if line.startswith(b"mnt_id:"):
                     return device, line[7:].strip().decode("ascii")
-    except OSError:  # no /proc: the device alone must do
+    except FileNotFoundError:  # no /proc: the device alone must do
         pass
     return device, ""
 
 
 def mounted(path: str) -> StorageError:
     """Say that something is mounted within an area."""
-    return StorageError(f"{path} is on another file system that is mounted there: nothing beyond it is touched: umount")
+    return StorageError(
+        f"{readable(path)} is on another file system that is mounted there: nothing beyond it is touched: umount"
+    )
+
+
+@contextmanager
+def room_for_depth() -> Iterator[None]:
+    """Let as many folders be open at a time as the system allows: a payload's tree may be deeper than the usual 1024.
+
+    Only for as long as no other program is started: some close all that they might have inherited, one by one.
+    """
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (before[1], before[1]))
+    try:
+        yield
+    finally:
+        with suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, before)
 
 
 def read_small(parent: int, name: str, longest: int) -> bytes | None:

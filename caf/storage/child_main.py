@@ -93,6 +93,7 @@ def failure(error: Exception) -> dict[str, Any]:
             frame = frame.tb_next
         where = f"{os.path.basename(frame.tb_frame.f_code.co_filename)}:{frame.tb_lineno}" if frame else "file child"
         kind, message = "StorageError", f"fault in caf at {where}: {type(error).__name__}: {error}"
+    message = message.encode("utf-8", "backslashreplace").decode("utf-8")  # it may name a file whose name is not text
     return {"error": {"type": kind, "message": message, "transient": bool(getattr(error, "transient", False))}}
 
 

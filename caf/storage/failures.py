@@ -12,14 +12,20 @@ PASSING = frozenset(
     for name in ("EAGAIN", "EBUSY", "EDQUOT", "EHOSTDOWN", "EINTR", "EIO", "ENOSPC", "ENOTCONN", "ESTALE", "ETIMEDOUT")
 )
 """Errors that may be gone at the next try without a person's doing: full disks, and servers that hiccup."""
+LONGEST_PATH = 600  # characters of one in a message
 
 
 def storage_error(doing: str, path: str, error: OSError) -> StorageError:
     """Make a StorageError "cannot <doing> <path>: <why>"; transient where another try may succeed."""
-    shown = path.encode("utf-8", "backslashreplace").decode("utf-8")  # names of files need not be text
-    failure = StorageError(f"cannot {doing} {shown}: {error.strerror or error}")
+    failure = StorageError(f"cannot {doing} {readable(path)}: {error.strerror or error}")
     failure.transient = error.errno in PASSING
     return failure
+
+
+def readable(path: str) -> str:
+    """Give a path as text that can be stored and shown: names of files need not be text, and paths have no end."""
+    shown = path.encode("utf-8", "backslashreplace").decode("utf-8")
+    return shown if len(shown) <= LONGEST_PATH else f"{shown[: LONGEST_PATH // 2]} ... {shown[-LONGEST_PATH // 2 :]}"
 
 
 def open_regular(path: str) -> BinaryIO | None:

@@ -16,9 +16,9 @@ from typing import Any
 
 from caf.domain.errors import StorageError
 from caf.storage.area import FACTS
-from caf.storage.below import FOLDER, entered, mount_of, mounted, opened_folder, read_small
+from caf.storage.below import FOLDER, entered, mount_of, mounted, opened_folder, read_small, room_for_depth
 from caf.storage.failures import storage_error
-from caf.storage.work import check_mark
+from caf.storage.work import REMOVED, check_mark, note_removed
 
 GOING = ".removing."
 """How an area is called while it is removed: this, and the attempt's number."""
@@ -38,7 +38,7 @@ def remove_area(request: dict[str, Any], seconds: float) -> dict[str, Any]:
     work, folder = request["work"], f"{request['run']}_{request['job']}"
     path, number = f"{work}/{folder}", str(request["attempt"])
     going = f"{GOING}{number}"
-    with opened_folder(work) as top:
+    with opened_folder(work) as top, room_for_depth():
         check_mark(top, work, request["database_id"], request["generation"])
         with entered(top, folder, path) as parent:
             if parent is None:
@@ -50,11 +50,20 @@ def remove_area(request: dict[str, Any], seconds: float) -> dict[str, Any]:
                 _check_area(area, f"{path}/{going}", request, begun=True)
                 sweep = _Sweep(area, f"{path}/{going}", end)
                 if sweep.below(area, keep=FACTS) and len(os.listdir(area)) <= 1:
+                    _note(top, work, request)
                     sweep.last(parent, area, going)
                     with suppress(OSError):  # other attempts may be there
                         os.rmdir(folder, dir_fd=top)
                     return {"done": True, "found": True, "entries": sweep.entries}
                 return {"done": False, "found": True, "entries": sweep.entries}
+
+
+def _note(top: int, work: str, request: dict[str, Any]) -> None:
+    """Have it known of the attempt that it is over, once nothing else says so; by now the disk has room for that."""
+    try:
+        note_removed(top, request["run"], request["job"], request["attempt"])
+    except OSError as error:
+        raise storage_error("write", f"{work}/{REMOVED}", error) from error
 
 
 def _set_aside(parent: int, number: str, going: str, path: str, request: dict[str, Any]) -> None:

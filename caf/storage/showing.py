@@ -12,6 +12,7 @@ import shutil
 import stat
 from collections.abc import Iterator
 from contextlib import suppress
+from itertools import islice
 from typing import Any
 
 from caf.domain.errors import StorageError
@@ -75,7 +76,7 @@ def remove_shown(folder: str, places: list[str]) -> None:
 def _shown(top: int, request: dict[str, Any], target: str) -> Iterator[dict[str, Any]]:
     found = 0
     for pattern in request["show"]:
-        names = list(_matching(top, pattern.split("/")))
+        names = list(islice(_matching(top, pattern.split("/")), MOST + 1))
         if not names:
             yield _none(pattern, "is not there")
         for name in names:

@@ -3,14 +3,18 @@
 import json
 import os
 import re
+from contextlib import nullcontext
 from typing import Any
 
 from caf.storage.area import FACTS, SCRIPT
 from caf.storage.failures import open_regular, storage_error
 from caf.storage.records import read_records
+from caf.storage.removal import GOING
+from caf.storage.work import REMOVED
 
 _FOLDER = re.compile(r"([0-9]{1,18})_([A-Za-z][A-Za-z0-9_]{0,39})", re.ASCII)
 _ATTEMPT = re.compile(r"[1-9][0-9]{0,8}", re.ASCII)
+_REMOVED = re.compile(rb"([0-9]{1,18}) ([A-Za-z][A-Za-z0-9_]{0,39}) ([1-9][0-9]{0,8})\n")
 _TOKEN = re.compile(rb"^CAF_TOKEN=(caf-[0-9a-f]{8}-[0-9]+-[0-9]+-[0-9a-f]{8})$", re.MULTILINE)
 _HEAD = 64 * 1024  # bytes of a script in which its token stands
 _LONGEST_FACTS = 64 * 1024 * 1024
@@ -28,12 +32,31 @@ def attempts_in(work: str) -> list[tuple[int, str, list[int]]]:
     return sorted(found)
 
 
-def _numbers(folder: str) -> list[int]:
+def _numbers(folder: str, prefix: str = "") -> list[int]:
     try:
         names = os.listdir(folder)
     except (FileNotFoundError, NotADirectoryError):
         return []
-    return sorted(int(name) for name in names if _ATTEMPT.fullmatch(name))
+    found = (name.removeprefix(prefix) for name in names if name.startswith(prefix))
+    return sorted(int(name) for name in found if _ATTEMPT.fullmatch(name))
+
+
+def removed_in(work: str) -> list[tuple[int, str, int]]:
+    """Give run, job and the newest attempt whose area was removed, or begun to be, of every job that has such."""
+    found: dict[tuple[int, str], int] = {}
+    try:
+        for name in os.listdir(work):
+            if (match := _FOLDER.fullmatch(name)) and (going := _numbers(os.path.join(work, name), GOING)):
+                found[int(match[1]), match[2]] = going[-1]
+        file = open_regular(os.path.join(work, REMOVED))
+        with file or nullcontext(()) as lines:
+            for line in lines:
+                if told := _REMOVED.fullmatch(line):
+                    key = int(told[1]), told[2].decode("ascii")
+                    found[key] = max(found.get(key, 0), int(told[3]))
+    except OSError as error:
+        raise storage_error("read", error.filename or work, error) from error
+    return sorted((*key, number) for key, number in found.items())
 
 
 def survey(areas: list[str]) -> list[dict[str, Any]]:

@@ -15,7 +15,7 @@ from operator import attrgetter, itemgetter
 from typing import Any
 
 from caf.domain.errors import StorageError
-from caf.storage.below import FOLDER, entered, opened_folder
+from caf.storage.below import FOLDER, entered, opened_folder, room_for_depth
 from caf.storage.failures import storage_error
 from caf.storage.work import check_mark
 
@@ -34,7 +34,7 @@ def weigh_areas(work: str, database_id: str, areas: Sequence[tuple[int, str, int
     """
     with opened_folder(work) as top:
         check_mark(top, work, database_id)
-        with _undisturbed():
+        with _undisturbed(), room_for_depth():
             return [_area(top, work, run, job, attempt) for run, job, attempt in areas]
 
 
@@ -55,7 +55,7 @@ def _area(top: int, work: str, run: int, job: str, attempt: int) -> dict[str, An
 def weigh_tree(path: str) -> dict[str, Any]:
     """Weigh everything below a folder; gives sizes, disk, files, and took (s)."""
     began = time.monotonic()
-    with opened_folder(path) as top, _undisturbed():
+    with opened_folder(path) as top, _undisturbed(), room_for_depth():
         answer = _answer(_weigh(top, path))
     return {**answer, "took": time.monotonic() - began}
 

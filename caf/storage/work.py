@@ -16,6 +16,8 @@ from caf.storage.below import read_small
 from caf.storage.failures import storage_error
 
 MARKER = ".caf-database"
+REMOVED = ".caf-removed"
+"""Which attempts' areas were removed, a line each: an older copy of the database must not begin these anew."""
 LONGEST = 1000  # bytes
 ROOM = 200  # of them for the newest token, which is written in place: a rename that loses power may leave nothing
 
@@ -123,6 +125,20 @@ def note_newest(work: str, database_id: str, generation: int, token: str) -> Non
             os.close(descriptor)
     except OSError as error:
         raise storage_error("write", path, error) from error
+
+
+def note_removed(top: int, run: int, job: str, attempt: int) -> None:
+    """Note in an open folder of working areas that one was removed. OSError if that cannot be.
+
+    The empty line before it keeps it from what an interrupted writer may have left.
+    """
+    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    descriptor = os.open(REMOVED, flags, 0o660, dir_fd=top)
+    try:
+        os.write(descriptor, f"\n{run} {job} {attempt}\n".encode("ascii"))
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def stamp(path: str) -> list[int] | None:

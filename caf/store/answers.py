@@ -8,21 +8,26 @@ import sqlite3
 from collections.abc import Iterable
 
 from caf.domain.errors import Refused
-from caf.domain.jobs import BUSY, FOLLOWED, Answer, State, allowed_answers, allowed_words
+from caf.domain.jobs import BUSY, FOLLOWED, Answer, State, Word, allowed_answers, allowed_words
 from caf.store.audit import note
 from caf.store.database import transaction
 from caf.store.jobs import ORGANISE, find, move
 
 
 def words_for(row: sqlite3.Row) -> list[str]:
-    """Give the commands that may be typed about a job as it is, those that change its state last."""
+    """Give the commands that may be typed about a job as it is, those that change its state last.
+
+    Of one that is DONE, hold and kill are allowed but not offered: they are not what anybody means who copies a line
+    from the page, and a good calibration would be none.
+    """
     state = State(row["state"])
     doubtful = row["unknown_since"] is not None
     which = f"{row['run']} {row['job']}"
     more = {Answer.LOST: " --reason TEXT", Answer.MARK: " good --reason TEXT"}
     answers = allowed_answers(state, doubtful=doubtful, acknowledged=bool(row["acknowledged"]))
     commands = [f"caf jobs {answer} {which}{more.get(answer, '')}" for answer in answers]
-    return commands + [f"caf jobs {word} {which}" for word in allowed_words(state)]
+    words = [word for word in allowed_words(state) if state is not State.DONE or word not in (Word.HOLD, Word.KILL)]
+    return commands + [f"caf jobs {word} {which}" for word in words]
 
 
 def refuse(row: sqlite3.Row, what: str) -> Refused:

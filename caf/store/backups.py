@@ -69,7 +69,10 @@ def back_up(database: str, folder: str, now: float, keep: int) -> dict[str, Any]
         identity = _contents(conn).database_id
     made = copy_to(database, os.path.join(folder, kept_name(identity, now)))
     with _told("remove old backups from", folder):
-        for name in names_kept(folder, identity)[:-keep]:
+        newest = kept_name(identity, now)
+        # A name that is later is of a clock that was wrong: what was made last is never the one to go.
+        names = sorted(names_kept(folder, identity), key=lambda name: (name <= newest, name))
+        for name in names[:-keep]:
             os.unlink(os.path.join(folder, name))
     return made
 

@@ -11,14 +11,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from caf.domain.comparing import Conclusion, Finding
-from caf.domain.jobs import IDLE, State
+from caf.domain.jobs import FINAL, IDLE, State
 from caf.store.audit import note
 from caf.store.database import recall, transaction
 from caf.store.jobs import move
 
 TAKE_OVER = "take-over"
 DUE, GENERATION = "compare_due", "generation"
-Attempts = tuple[int, str, list[int]]  # run, job, numbers of its areas
+Attempts = tuple[int, str, list[int]]  # run, job, numbers of its areas; negative: the newest that was removed
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +76,16 @@ def unknown(conn: sqlite3.Connection, listed: Sequence[Attempts]) -> list[Attemp
     return found
 
 
+def behind(conn: sqlite3.Connection, removed: Sequence[tuple[int, str, int]]) -> list[tuple[int, str, int]]:
+    """Give those of the attempts whose areas were removed of which this database does not know that they are over."""
+    found = []
+    for run, job, number in removed:
+        row = conn.execute("SELECT state, attempt FROM job WHERE run = ? AND job = ?", (run, job)).fetchone()
+        if row is None or (row["attempt"] <= number and row["state"] not in FINAL):
+            found.append((run, job, number))
+    return found
+
+
 def job_of(conn: sqlite3.Connection, run: int, job: str) -> sqlite3.Row | None:
     """Give a job's row; None if there is no such job."""
     row: sqlite3.Row | None = conn.execute("SELECT * FROM job WHERE run = ? AND job = ?", (run, job)).fetchone()
@@ -86,6 +96,16 @@ def strays(conn: sqlite3.Connection) -> list[Attempts]:
     """Give the areas of jobs that were not known when they were found."""
     rows = conn.execute("SELECT run, job, folders FROM stray ORDER BY run, job").fetchall()
     return [(row["run"], row["job"], json.loads(row["folders"])) for row in rows]
+
+
+def strays_to_see(conn: sqlite3.Connection) -> list[Attempts]:
+    """Give those of them of which something may be new: the job has come, or an area may be gone."""
+    rows = conn.execute(
+        "SELECT stray.run, stray.job, stray.folders, job.id FROM stray LEFT JOIN job "
+        "ON job.run = stray.run AND job.job = stray.job ORDER BY stray.run, stray.job"
+    ).fetchall()
+    found = [(row["run"], row["job"], json.loads(row["folders"]), row["id"]) for row in rows]
+    return [(run, job, numbers) for run, job, numbers, known in found if known is not None or max(numbers) > 0]
 
 
 def keep_strays(conn: sqlite3.Connection, found: Sequence[Attempts], now: float) -> None:

@@ -26,10 +26,11 @@ from caf.domain.jobs import (
     attempt_after,
     target_of,
 )
-from caf.domain.spelling import near, slips
+from caf.domain.spelling import near
 from caf.store.afterwards import Script, plan
 from caf.store.audit import note
 from caf.store.database import database_id, transaction
+from caf.store.meant import no_run
 from caf.store.queue import live_now, paused_names, take_turn
 
 ORGANISE = "organise"
@@ -67,23 +68,6 @@ def find(conn: sqlite3.Connection, run: int, job: str) -> sqlite3.Row:
     if conn.execute("SELECT 1 FROM run WHERE run = ?", (run,)).fetchone():
         raise NotFound(f"run {run} has no jobs: `caf runs show {run}` tells why")
     raise NotFound(no_run(conn, run))
-
-
-def no_run(conn: sqlite3.Connection, run: int) -> str:
-    """Say that a run is not known, which are, and which was perhaps meant."""
-    return "".join(unknown_run(conn, run))
-
-
-def unknown_run(conn: sqlite3.Connection, run: int) -> tuple[str, str]:
-    """Say that a run is not known, and which are; and by itself which was perhaps meant, if any."""
-    low, high = conn.execute("SELECT min(run), max(run) FROM run").fetchone()
-    if low is None:
-        return f"no run {run} (no run is known yet)", ""
-    alike = sorted({number for number in slips(run) if number < 2**63})
-    places = ", ".join("?" * len(alike))
-    found = conn.execute(f"SELECT run FROM run WHERE run IN ({places}) ORDER BY run DESC LIMIT 3", alike).fetchall()
-    meant = f"; did you mean {' or '.join(str(row[0]) for row in found)}?" if found else ""
-    return f"no run {run} (known: {low} to {high})", meant
 
 
 def act(

@@ -6,7 +6,7 @@ from caf.domain.errors import NotFound, Refused
 from caf.domain.matching import Status
 from caf.store.audit import note
 from caf.store.database import transaction
-from caf.store.jobs import no_run
+from caf.store.meant import no_run
 
 
 def assign(

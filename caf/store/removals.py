@@ -54,6 +54,7 @@ def not_there(conn: sqlite3.Connection, rows: Sequence[sqlite3.Row], now: float)
             if conn.execute(f"SELECT 1 FROM attempt WHERE {_KEY}", key).fetchone() is None:
                 conn.execute(f"DELETE FROM area WHERE {_KEY}", key)
             else:
+                conn.execute(f"UPDATE area SET begun = NULL WHERE {_KEY}", key)  # nothing was freed by it
                 _gone(conn, row, now, "it was not there when it was looked for: caf did not remove it")
 
 
@@ -75,10 +76,13 @@ def troubled(conn: sqlite3.Connection) -> tuple[int, sqlite3.Row | None]:
 
 
 def there_by_job(conn: sqlite3.Connection) -> dict[str, int]:
-    """Count the areas that are there, by the names of their jobs."""
-    return dict(
-        conn.execute(f"SELECT job.job, count(*) {_NAMED} WHERE area.removed IS NULL GROUP BY job.job").fetchall()
+    """Count the areas that are there and not being removed, by the names of their jobs."""
+    # By the areas that are there, however many jobs there ever were.
+    found = conn.execute(
+        "SELECT job.job, count(*) FROM area CROSS JOIN job ON job.id = area.job_id "
+        "WHERE area.removed IS NULL AND area.begun IS NULL GROUP BY job.job"
     )
+    return dict(found.fetchall())
 
 
 def there(conn: sqlite3.Connection, removable: Collection[str], now: float) -> Iterator[Area]:

@@ -364,7 +364,7 @@ END;
 -- that moves this on: so nothing is counted twice and nothing is left out. `bucket` is that of a time that was measured
 -- (caf/domain/spans.py), or 0.
 CREATE TABLE tally (
-    day INTEGER NOT NULL,              -- since 1970 UTC
+    day INTEGER NOT NULL,              -- since 1970 UTC; -1: all days together
     measure TEXT NOT NULL,
     job TEXT NOT NULL,
     bucket INTEGER NOT NULL,

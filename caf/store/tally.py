@@ -10,6 +10,7 @@ from caf.domain.spans import bucket_of
 from caf.store.database import recall, transaction
 
 DAY = 86_400.0
+ALL = -1  # instead of a day: the sum of all of them, so that a round's work does not grow with the years
 TOLD = "tallied"
 MADE, SUBMITTED, DONE, FAILED = "made", "submitted", "done", "failed"
 """What is counted, by job."""
@@ -69,9 +70,10 @@ def _add(conn: sqlite3.Connection, rows: list[sqlite3.Row]) -> None:
     for row in rows:
         for measure, seconds in _told(row):
             bucket = 0 if seconds is None else bucket_of(seconds)
-            one = sums[int(row["at"] // DAY), measure, row["job"], bucket]
-            one[0] += 1
-            one[1] += seconds or 0.0
+            for day in (int(row["at"] // DAY), ALL):
+                one = sums[day, measure, row["job"], bucket]
+                one[0] += 1
+                one[1] += seconds or 0.0
     conn.executemany(
         "INSERT INTO tally VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (day, measure, job, bucket) "
         "DO UPDATE SET count = count + excluded.count, total = total + excluded.total",
@@ -113,7 +115,6 @@ def days(conn: sqlite3.Connection, since: int) -> list[sqlite3.Row]:
 def totals(conn: sqlite3.Connection) -> list[dict[str, Any]]:
     """Give the sums of all days, by job: measure, job, bucket, count, total."""
     rows = conn.execute(
-        "SELECT measure, job, bucket, sum(count) AS count, sum(total) AS total FROM tally "
-        "GROUP BY measure, job, bucket ORDER BY measure, job, bucket"
+        "SELECT measure, job, bucket, count, total FROM tally WHERE day = ? ORDER BY measure, job, bucket", (ALL,)
     ).fetchall()
     return [dict(row) for row in rows]

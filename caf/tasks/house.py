@@ -26,6 +26,7 @@ CALLS = {
     "mark_work": "caf.storage.work:mark_work",
     "note_newest": "caf.storage.work:note_newest",
     "attempts_in": "caf.storage.survey:attempts_in",
+    "removed_in": "caf.storage.survey:removed_in",
     "survey": "caf.storage.survey:survey",
     "marker_of": "caf.storage.work:marker_of",
     "read_text": "caf.storage.work:read_text",

@@ -14,6 +14,7 @@ from typing import Any
 
 from caf.attention import Need, needs
 from caf.config import ReportTable
+from caf.domain.errors import StorageError, StorageTimeout
 from caf.domain.runs import SECOND
 from caf.report import blocks, disks, lists, metrics, plain, status, trends
 from caf.report.kept import Kept
@@ -85,13 +86,21 @@ class Reporter:
             await self._survey(house, files, folder, table.runs)
         more = await self._sum_up(house, table, until)
         done.shown = await copy_due(house, files, table, until)
-        await remove_old(house, files, table)
+        trouble: StorageError | None = None
+        try:
+            await remove_old(house, files, table)
+        except StorageTimeout:
+            raise
+        except StorageError as error:  # an old copy that will not go must not keep the page from being written
+            trouble = error
         more |= await self._write_blocks(house, files, table, until, done)
         lost = await self._publish(house, files, table, done)
         if lost:
             self._known = Known()
         if more or lost:
             done.again_in = SOONEST
+        if trouble is not None:
+            raise trouble
         return done
 
     async def _survey(self, house: House, files: FileChild, folder: str, newest: int) -> None:
@@ -208,8 +217,12 @@ class Reporter:
         }
 
     def _filled(self, conn: sqlite3.Connection, needed: list[Need], document: dict[str, Any]) -> str:
-        counts = (f"{count} {name}" for what in ("runs", "jobs") for name, count in document[what].items())
-        return plain.filled(self._frame, needed, asking.newest_jobs(conn, plain.NEWEST), ", ".join(counts))
+        when = str(document["written"])[:16].replace("T", " ")
+        said = [f"Written {when} UTC on {document['host']}; if that is long ago, caf does not run there."]
+        for what in ("runs", "jobs"):
+            counts = ", ".join(f"{count} {name}" for name, count in document[what].items())
+            said.append(f"{what.capitalize()}: {counts or 'none yet'}.")
+        return plain.filled(self._frame, needed, asking.newest_jobs(conn, plain.NEWEST), " ".join(said))
 
     def _metrics(self, conn: sqlite3.Connection, document: dict[str, Any], now: float) -> str:
         source, backup, ticket = queries.source_times(conn), document["backup"] or {}, document["credentials"] or {}

@@ -1,10 +1,11 @@
 """Part of the report duty: what an attempt has to show is copied beside the page, and removed when it is old."""
 
 import sqlite3
+from itertools import takewhile
 from typing import Any
 
 from caf.config import ReportTable
-from caf.domain.errors import CafError, StorageTimeout
+from caf.domain.errors import CafError, StorageError, StorageTimeout
 from caf.storage.child import FileChild
 from caf.store import shown
 from caf.store.shown import Outcome
@@ -19,14 +20,21 @@ async def copy_due(house: House, files: FileChild, table: ReportTable, until: fl
     """Copy what is due until a time; gives of how many attempts. What cannot be copied holds nothing else up."""
     count = 0
     while house.clock() < until and (rows := await house.database.call(shown.due, house.clock(), AT_ONCE)):
+        rows = _together(rows)
         outcomes = await _copy(house, files, table, rows)
         await house.database.call(shown.note, outcomes, house.clock())
         count += len(rows)
     return count
 
 
+def _together(rows: list[sqlite3.Row]) -> list[sqlite3.Row]:
+    """Give those that are copied in one exchange: one that was tried in vain goes alone, lest it take others along."""
+    fresh = list(takewhile(lambda row: not row["tries"], rows))
+    return fresh or rows[:1]
+
+
 async def _copy(house: House, files: FileChild, table: ReportTable, rows: list[sqlite3.Row]) -> list[Outcome]:
-    """Copy the files of some attempts in one exchange; where that takes too long, all of them wait."""
+    """Copy the files of some attempts in one exchange; where that is not done, all of them wait."""
     outcomes, requests, asked = [], [], []
     for row in rows:
         try:
@@ -36,7 +44,7 @@ async def _copy(house: House, files: FileChild, table: ReportTable, rows: list[s
             outcomes.append(Outcome(row["job_id"], row["attempt"], error=str(error)))
     try:
         found = await files.many([("copy_shown", [request]) for request in requests], timeout=LIMIT)
-    except StorageTimeout as error:
+    except StorageError as error:  # it takes too long, or the child has died of it
         found = [error] * len(requests)
     for row, one in zip(asked, found, strict=True):
         outcomes.append(_outcome(row, one, house.clock()))
@@ -72,8 +80,14 @@ def place_of(row: sqlite3.Row) -> str:
 
 
 async def remove_old(house: House, files: FileChild, table: ReportTable) -> None:
-    """Remove the copies of attempts whose time is over."""
+    """Remove the copies of attempts whose time is over. StorageError, once the others are gone, if some cannot be."""
     rows = await house.database.call(shown.old, house.clock() - table.keep, AT_ONCE)
-    if rows:
-        await files.call("remove_shown", str(table.path), [place_of(row) for row in rows], timeout=LIMIT)
-        await house.database.call(shown.removed, rows, house.clock())
+    if not rows:
+        return
+    calls = [("remove_shown", (str(table.path), [place_of(row)])) for row in rows]
+    answers = await files.many(calls, timeout=LIMIT)
+    gone = [row for row, answer in zip(rows, answers, strict=True) if not isinstance(answer, CafError)]
+    await house.database.call(shown.removed, gone, house.clock())
+    for answer in answers:
+        if isinstance(answer, CafError):
+            raise answer

@@ -105,6 +105,24 @@ def test_one_that_was_ended_before_its_turn_never_begins(tmp_path: Path) -> None
     play(tmp_path, scene)
 
 
+def test_those_that_were_ended_are_not_remembered_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(local, "KILL_AFTER", 0.05)
+    monkeypatch.setattr(local, "FORGET_AFTER", 0.05)
+
+    async def scene(turns: Turns) -> None:
+        said = await turns.submit("a", "b")
+        watched = [Watched(f"caf-0123abcd-1-1-{name}", one.batch_id) for name, one in zip("ab", said, strict=True)]
+        await turns.batch.cancel(watched[:1])
+        turns.end("b")
+        async with asyncio.timeout(PATIENCE):
+            while turns.batch._asked_to_end or turns.batch._watched:  # noqa: ASYNC110  # the batch system has no event
+                await asyncio.sleep(0.01)
+        await turns.batch.look(watched)
+        assert turns.batch._wrappers == {}
+
+    play(tmp_path, scene)
+
+
 def test_what_has_not_begun_when_the_supervisor_ends_never_does(tmp_path: Path) -> None:
     async def scene(turns: Turns) -> None:
         await turns.submit("a", "b", "c")

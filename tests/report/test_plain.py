@@ -1,5 +1,6 @@
 """index.html shows what matters without any script, and nothing from outside is markup in it."""
 
+import re
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -35,6 +36,8 @@ def test_what_needs_a_person_and_the_newest_jobs_stand_there_as_text(tmp_path: P
         assert f"caf jobs why 490100 {RAMP}" in read.text
         assert "the log says <script>document.title='taken'</script>" in read.text
         assert "\u202e" not in read.text
+        assert "Runs: 2 ACCEPTED. Jobs: " in read.text
+        assert re.search(r"Written \d{4}-\d\d-\d\d \d\d:\d\d UTC on ", read.text)  # else who would know that it is old?
         tags = [tag for tag, _ in read.elements]
         assert tags.count("script") == 1
         assert "img" not in tags

@@ -51,7 +51,7 @@ def test_a_round_with_nothing_new_writes_the_status_alone(tmp_path: Path) -> Non
         press.clock[0] += 60
         done = await press.report()
         changed = {name for name, data in contents(press).items() if before.get(name) != data}
-        assert changed == {"status.js", "status.json", "caf.prom"}
+        assert changed == {"index.html", "status.js", "status.json", "caf.prom"}  # each says when it was written
         assert done.summary() is None
         assert before.keys() == contents(press).keys()
 

@@ -2,6 +2,7 @@
 
 import os
 import sqlite3
+import time
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,8 @@ from caf.domain.jobs import Result
 from caf.storage.publish import SHOWN
 from caf.storage.showing import LOG_TAIL, MOST, copy_shown
 from caf.storage.work import mark_work
+from caf.tasks import showing
+from caf.tasks.house import CALLS
 from tests.report.press import CONFIGURATION, DONE, FAILED, NOW, RAMP, Press, a_run, at_press
 
 PNG = b"\x89PNG\r\n\x1a\nrest"
@@ -180,6 +183,56 @@ def test_what_cannot_be_copied_now_is_tried_again_and_holds_nothing_up(tmp_path:
         press.clock[0] += 61
         await press.report()
         assert press.run(490100)["jobs"][0]["attempts"][0]["files"][-1]["name"] == "log/stdout"
+
+    at_press(tmp_path, scene)
+
+
+def test_a_copy_that_will_not_go_keeps_neither_the_others_nor_the_page(tmp_path: Path) -> None:
+    async def scene(press: Press) -> None:
+        await press.absorb(a_run(490100), a_run(490101))
+        for run in (490100, 490101):
+            press.area(run)
+            await press.lead(run, RAMP, *DONE)
+        await press.report()
+        places = [press.www / SHOWN / f"{run}_{RAMP}" / "1" for run in (490100, 490101)]
+        places[0].rename(tmp_path / "moved")
+        places[0].symlink_to(tmp_path / "moved")
+        press.clock[0] = NOW + 91 * 86_400
+        before = press.status()["written"]
+        with pytest.raises(StorageError, match="Cannot call rmtree on a symbolic link"):
+            await press.report()
+        assert press.status()["written"] > before
+        assert [path.exists() for path in places] == [True, False]
+
+    at_press(tmp_path, scene)
+
+
+def copy_or_hang(request: dict[str, Any]) -> list[dict[str, Any]]:
+    """Copy an attempt's files, or take too long."""
+    if (Path(request["area"]) / "slow").exists():
+        time.sleep(60)
+    return copy_shown(request)
+
+
+def test_one_whose_files_take_too_long_does_not_take_the_others_along_twice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(showing, "LIMIT", 0.3)
+    monkeypatch.setitem(CALLS, "copy_shown", "tests.report.test_showing:copy_or_hang")
+
+    async def scene(press: Press) -> None:
+        await press.absorb(a_run(490100), a_run(490101))
+        for run in (490100, 490101):
+            (press.area(run) / ("slow" if run == 490100 else "quick")).touch()
+            await press.lead(run, RAMP, *DONE)
+        await press.report()
+        assert press.run(490101)["jobs"][0]["attempts"][0]["files"] is None
+        monkeypatch.setattr(showing, "LIMIT", 3.0)
+        for _ in range(2):
+            press.clock[0] += 300
+            await press.report()
+        assert press.run(490100)["jobs"][0]["attempts"][0]["files"] is None
+        assert press.run(490101)["jobs"][0]["attempts"][0]["files"][-1]["name"] == "log/stdout"
 
     at_press(tmp_path, scene)
 

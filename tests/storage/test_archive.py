@@ -18,7 +18,7 @@ import pytest
 
 from caf.domain.errors import StorageError
 from caf.storage import archive_posix
-from caf.storage.archive import MANIFEST, archive_step
+from caf.storage.archive import MANIFEST, NAMED, archive_step
 from caf.storage.archive_place import PARTIAL, partial_name
 from caf.storage.archive_survey import opened
 
@@ -157,6 +157,14 @@ def test_what_is_no_file_is_left_out_and_named(area: Path, kept: Path) -> None:
         one.bind("socket")
         os.chdir(here)
     assert archive(area, kept)["left_out"] == [("root/pipe", "is a pipe"), ("socket", "is a socket")]
+
+
+def test_of_very_many_that_are_left_out_only_some_are_told(area: Path, kept: Path) -> None:
+    """They are logged; the manifest has all."""
+    for number in range(NAMED + 5):
+        (area / "root" / f"{number:04}").symlink_to("/")
+    assert len(archive(area, kept)["left_out"]) == NAMED
+    assert len(manifest(kept)["left_out"]) == NAMED + 5
 
 
 def test_empty_folders_are_remembered(area: Path, kept: Path) -> None:

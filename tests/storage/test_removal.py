@@ -2,6 +2,7 @@
 
 import json
 import os
+import resource
 import socket
 import subprocess
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 from caf.domain.errors import StorageError
 from caf.storage import removal
 from caf.storage.removal import GOING, remove_area
+from caf.storage.survey import removed_in
 from caf.storage.weighing import weigh_areas, weigh_tree
 from caf.storage.work import mark_work
 from tests.storage.disks import mounted
@@ -57,13 +59,24 @@ def test_all_of_an_area_goes_and_nothing_else(work: Path) -> None:
     (work / "490001_Fit" / "2").mkdir()
     said = remove(work)
     assert (said["done"], said["found"], said["entries"]) == (True, True, 11)
-    assert sorted(path.name for path in work.rglob("*")) == [".caf-database", "2", "490001_Fit"]
+    assert sorted(path.name for path in work.rglob("*")) == [".caf-database", ".caf-removed", "2", "490001_Fit"]
     assert remove(work) == DONE
 
 
 def test_the_folder_of_all_attempts_goes_with_the_last_one(work: Path) -> None:
     remove(work)
-    assert os.listdir(work) == [".caf-database"]
+    assert sorted(os.listdir(work)) == [".caf-database", ".caf-removed"]
+
+
+def test_which_attempts_are_gone_stays_known_from_the_first_step_on(work: Path) -> None:
+    """An older copy of the database would begin them anew; what an interrupted writer has left harms no line."""
+    assert removed_in(str(work)) == []
+    (work / ".caf-removed").write_text("490001 Other 1\nrubbish\n12 No")
+    remove_area(request(work), 0)
+    assert removed_in(str(work)) == [(490001, "Fit", 1), (490001, "Other", 1)]
+    while not remove(work)["done"]:
+        pass
+    assert removed_in(str(work)) == [(490001, "Fit", 1), (490001, "Other", 1)]
 
 
 def test_links_go_and_where_they_lead_stays(work: Path) -> None:
@@ -160,7 +173,7 @@ def test_it_goes_on_where_it_was_interrupted_with_what_is_left(work: Path) -> No
         assert not left.exists() or not os.listdir(left) or (left / "job.json").exists()
         assert steps < 100
     assert steps > 1
-    assert os.listdir(work) == [".caf-database"]
+    assert sorted(os.listdir(work)) == [".caf-database", ".caf-removed"]
 
 
 def test_what_is_left_without_a_job_json_goes_only_if_it_is_empty(work: Path) -> None:
@@ -182,7 +195,9 @@ def test_an_area_beside_what_is_left_of_one_is_refused(work: Path) -> None:
 
 
 def test_very_deep_and_very_wide_trees_go(work: Path) -> None:
-    """Deeper than Python recurses; more entries than are listed at once."""
+    """Deeper than Python recurses, and than files may be open by default; more entries than are listed at once."""
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (256, limits[1]))
     deep = os.open(area_of(work) / "root", os.O_RDONLY)
     for _ in range(700):
         os.mkdir("d", dir_fd=deep)
@@ -197,9 +212,11 @@ def test_very_deep_and_very_wide_trees_go(work: Path) -> None:
         weight = weigh_areas(str(work), DATABASE, [(490001, "Fit", 1)])[0]
         assert weight["files"] == 11 + 700 + 333
         assert remove(work)["done"]
+        assert resource.getrlimit(resource.RLIMIT_NOFILE)[0] == 256
     finally:
         removal.AT_ONCE = before
-    assert os.listdir(work) == [".caf-database"]
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    assert sorted(os.listdir(work)) == [".caf-database", ".caf-removed"]
 
 
 def test_folders_that_the_payload_closed_to_itself_go(work: Path) -> None:
@@ -222,7 +239,7 @@ def test_folders_that_the_payload_closed_to_itself_go(work: Path) -> None:
         finally:
             os._exit(status)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
-    assert os.listdir(work) == [".caf-database"]
+    assert sorted(os.listdir(work)) == [".caf-database", ".caf-removed"]
 
 
 def test_a_weight_is_what_find_says(work: Path) -> None:

@@ -77,6 +77,12 @@ def test_a_word_that_does_not_fit_is_refused_with_what_would_be_allowed(
     assert audit.history(conn, run=1) == trail
 
 
+def test_nobody_is_offered_to_undo_what_is_done(conn: sqlite3.Connection) -> None:
+    """A line is soon copied from the page: after it a good calibration would be CANCELLED."""
+    offered = [command.split()[2] for command in answers.words_for(brought_to(conn, State.DONE))]
+    assert offered == ["mark", "reset"]
+
+
 @pytest.mark.parametrize("word", ["adopt", "lost"])
 @pytest.mark.parametrize("state", sorted(FOLLOWED))
 def test_a_doubt_can_be_answered_wherever_an_attempt_is_out(conn: sqlite3.Connection, state: State, word: str) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from caf.domain.errors import StoreError
+from caf.storage.backup_copy import copy_backup
 from caf.store import backups
 from caf.store.audit import note
 from caf.store.database import connect, database_id, remember, transaction
@@ -65,6 +66,21 @@ def test_only_the_newest_are_kept_and_nothing_else_is_touched(database: Path, tm
     left = sorted(set(os.listdir(folder)) - set(others))
     assert left == [backups.kept_name(identity(database), NOW + day * DAY) for day in (2, 3, 4)]
     assert set(others) <= set(os.listdir(folder))
+
+
+@pytest.mark.parametrize("place", ["first", "second"])
+def test_one_that_was_just_made_stays_though_the_clock_was_ahead_before(
+    database: Path, tmp_path: Path, place: str
+) -> None:
+    """Names sort by age, unless a clock was wrong: those of days to come go first."""
+    folder, second = str(tmp_path / "backups"), str(tmp_path / "second")
+    for now in (NOW + 9 * DAY, NOW + 8 * DAY, NOW, NOW + DAY):
+        made = backups.back_up(str(database), folder, now, 2)
+        if place == "second":
+            made = copy_backup(made["path"], second, 2)
+        assert Path(made["path"]).exists()
+    left = sorted(os.listdir(folder if place == "first" else second))
+    assert left == [backups.kept_name(identity(database), NOW + day * DAY) for day in (0, 1)]
 
 
 WRITER = """

@@ -12,7 +12,7 @@ from caf import attention
 from caf.config import parse
 from caf.domain.jobs import Result, State, Word
 from caf.domain.matching import Status
-from caf.store import configurations, duties, jobs
+from caf.store import configurations, credentials, duties, jobs
 from caf.store.database import connect
 from caf.store.jobs import Change
 from caf.tasks import mail
@@ -184,6 +184,18 @@ def test_a_duty_that_failed_once_is_no_news_and_one_that_goes_on_failing_is(tmp_
     with PostOffice().open() as office:
         rehearse(tmp_path, office, scene)
     assert subjects(office)[1:] == ["attention: duty"]
+
+
+def test_what_is_critical_from_the_beginning_stands_once_in_the_subject(tmp_path: Path) -> None:
+    async def scene(stage: Stage) -> None:
+        await mail.run_once(stage.house)
+        never = credentials.Standing(stage.clock[0], error="no keytab", since=stage.clock[0], lasting=True)
+        await stage.house.database.call(credentials.keep, never)
+        assert (await after(stage, HOUR)).sent == 1
+
+    with PostOffice().open() as office:
+        rehearse(tmp_path, office, scene)
+    assert subjects(office)[1:] == ["attention: credentials"]
 
 
 def test_the_summary_comes_at_its_hour_even_when_nothing_happened(tmp_path: Path) -> None:

@@ -13,7 +13,8 @@ from caf.tasks.house import QUICK, House
 
 AT_ONCE = 200  # areas in one exchange with the database
 STEP = 2.0  # s
-LOOK = 600.0  # s that weighing one area may take, or comparing it with its archive
+LOOK = 600.0  # s that weighing one area may take, or comparing it with its archive,
+SHARE = 1 / 3  # but no more of the round's own time: one that is abandoned could not note what took so long
 AGAIN = 3600.0  # s before an area is tried again
 
 
@@ -40,7 +41,7 @@ async def _weigh(
     area = (row["run"], row["job"], row["attempt"])
     work = str(house.configuration.caf.work)
     try:
-        (said,) = await round_.files.call("weigh_areas", work, house.database_id, [area], timeout=LOOK)
+        (said,) = await round_.files.call("weigh_areas", work, house.database_id, [area], timeout=_look(house))
     except StorageTimeout as error:
         await _could_not(house, row, str(error))
         raise
@@ -50,6 +51,10 @@ async def _weigh(
         found.append((row, Weight(said["sizes"], said["disk"], said["files"])))
     else:
         gone.append(row)
+
+
+def _look(house: House) -> float:
+    return min(LOOK, SHARE * house.configuration.duties.timeout)
 
 
 async def remove(round_: Round, area: Area) -> bool:
@@ -69,7 +74,7 @@ async def remove(round_: Round, area: Area) -> bool:
         return False
     for row in await house.database.call(removals.begun, house.clock()):
         if (row["job_id"], row["attempt"]) == area.key:
-            return await _empty(round_, row)
+            return await _empty(round_, row, begins=True)
     return False
 
 
@@ -79,6 +84,7 @@ async def _lacks(round_: Round, area: Area) -> str | None:
     url = str(await house.database.call(archives.place_of, area.job_id, area.attempt))
     job = house.configuration.jobs.get(area.job)
     request = {
+        "work": str(house.configuration.caf.work),
         "area": house.area({"run": area.run, "job": area.job}, area.attempt),
         "url": url,
         "root": fixed_part(job.archive) if job is not None and job.archive else url.rpartition("/")[0],
@@ -89,7 +95,7 @@ async def _lacks(round_: Round, area: Area) -> str | None:
             "attempt": area.attempt,
         },
     }
-    lacks: str | None = await round_.files.call("archive_lacks", request, timeout=LOOK)
+    lacks: str | None = await round_.files.call("archive_lacks", request, timeout=_look(house))
     return lacks
 
 
@@ -101,21 +107,32 @@ async def finish(round_: Round) -> None:
             return
 
 
-async def _empty(round_: Round, row: sqlite3.Row) -> bool:
-    """Remove what is left of an area whose removal has begun; True once all is gone and that is recorded."""
+async def _empty(round_: Round, row: sqlite3.Row, *, begins: bool = False) -> bool:
+    """Remove what is left of an area whose removal has begun; True once all is gone and that is recorded.
+
+    Where it `begins` and nothing is there, somebody else has removed it, which is recorded instead.
+    """
     house = round_.house
     names = ("run", "job", "attempt", "job_id")
     request: dict[str, Any] = {name: row[name] for name in names}
     request |= {"work": str(house.configuration.caf.work), "database_id": house.database_id}
     request["generation"] = house.generation
+    there = not begins
     try:
-        while not (await round_.files.call("remove_area", request, STEP, timeout=STEP + QUICK))["done"]:
+        while True:
+            said = await round_.files.call("remove_area", request, STEP, timeout=STEP + QUICK)
+            there = there or said["found"]
+            if said["done"]:
+                break
             if round_.over:
                 return False
     except CafError as error:
         await _could_not(house, row, str(error))
         if isinstance(error, StorageTimeout):
             raise
+        return False
+    if not there:
+        await house.database.call(removals.not_there, [row], house.clock())
         return False
     await house.database.call(removals.removed, row, house.clock())
     which = {name: row[name] for name in names[:3]}

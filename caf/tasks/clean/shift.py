@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 
 from caf.config.tables import QuotaTable
+from caf.domain.accounts import Counts
+from caf.domain.cleaning import reads_as
 from caf.storage.child import FileChild
 from caf.tasks.house import House
 
@@ -19,7 +21,7 @@ class Cleaned:
         """Say what happened, if anything did."""
         if not self.areas:
             return None
-        return f"{self.areas} working area{'s' * (self.areas != 1)} removed, {self.freed / 1e6:.0f} MB"
+        return f"{self.areas} working area{'s' * (self.areas != 1)} removed, {reads_as(Counts.DISK, self.freed)}"
 
 
 @dataclass(slots=True)

@@ -176,7 +176,7 @@ def _happened(
         reasons,
         doubts or [],
         shown,
-        frozenset(key.split()[0] for key in fresh or ()),
+        frozenset(key.split()[0].rstrip(",") for key in fresh or ()),  # "disk, critical" is of the kind disk too
     )
 
 

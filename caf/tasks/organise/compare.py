@@ -24,7 +24,7 @@ async def compare_areas(house: House) -> int:
     moved = 0
     if await house.database.call(found.compare_due):
         moved += await _compare_all(house)
-    moved += await _compare(house, await house.database.call(found.strays))
+    moved += await _compare(house, await house.database.call(found.strays_to_see))
     house.compare = bool(await house.database.call(found.strays))
     return moved
 
@@ -37,9 +37,19 @@ async def not_found(house: House, rows: Sequence[Any]) -> list[Any]:
     return [row for row in rows if (row["run"], row["job"]) not in strays]
 
 
-async def _compare_all(house: House) -> int:
+async def _listed(house: House) -> list[Attempts]:
+    """Give all areas, and, negative, the newest that was removed of each job not known to be over."""
     work = str(house.configuration.caf.work)
-    listed = [(run, job, numbers) for run, job, numbers in await house.files.call("attempts_in", work, timeout=SLOW)]
+    there = {(run, job): numbers for run, job, numbers in await house.files.call("attempts_in", work, timeout=SLOW)}
+    removed = await house.files.call("removed_in", work, timeout=SLOW)
+    for first in range(0, len(removed), CHUNK):
+        for run, job, number in await house.database.call(found.behind, removed[first : first + CHUNK]):
+            there.setdefault((run, job), []).append(-number)
+    return [(*key, numbers) for key, numbers in there.items()]
+
+
+async def _compare_all(house: House) -> int:
+    listed = await _listed(house)
     moved = areas = 0
     for first in range(0, len(listed), CHUNK):
         left = await house.database.call(found.unknown, listed[first : first + CHUNK])
@@ -57,28 +67,30 @@ async def _compare(house: House, listed: Sequence[Attempts]) -> int:
     for first in range(0, len(listed), CHUNK):
         some = listed[first : first + CHUNK]
         work = house.configuration.caf.work
-        areas = [str(work / f"{run}_{job}" / str(number)) for run, job, numbers in some for number in numbers]
+        every = ((run, job, number) for run, job, numbers in some for number in numbers if number > 0)
+        areas = [str(work / f"{run}_{job}" / str(number)) for run, job, number in every]
         looked = iter(await house.files.call("survey", areas, timeout=SLOW))
         for run, job, numbers in some:
-            moved += await _settle(house, run, job, {number: next(looked) for number in numbers})
+            there = {number: seen for number in numbers if number > 0 and (seen := next(looked))["exists"]}
+            moved += await _settle(house, run, job, there, -min(0, *numbers))
     return moved
 
 
-async def _settle(house: House, run: int, job: str, looked: dict[int, dict[str, Any]]) -> int:
-    """Decide about one job's areas; True if that changed the job."""
-    there = {number: seen for number, seen in looked.items() if seen["exists"]}
+async def _settle(house: House, run: int, job: str, there: dict[int, dict[str, Any]], gone: int) -> int:
+    """Decide about one job's areas, and its newest that was removed; True if that changed the job."""
     row = await house.database.call(found.job_of, run, job)
-    if row is None and there:
-        await house.database.call(found.keep_strays, [(run, job, sorted(there))], house.clock())
+    numbers = sorted((*there, *([-gone] if gone else [])))
+    if row is None and numbers:
+        await house.database.call(found.keep_strays, [(run, job, numbers)], house.clock())
         return 0
     done = Conclusion(Finding.NOTHING)
-    if row is not None and there:
+    if row is not None and numbers:
         folders = [_folder(house, row, number, seen) for number, seen in there.items()]
-        done = conclude(State(row["state"]), row["attempt"], folders)
+        done = conclude(State(row["state"]), row["attempt"], folders, gone)
         tokens = {one.number: one.token for one in folders if one.ours and one.token is not None}
         known = {number: token for number, token in tokens.items() if number < done.number or token == done.token}
         if not await house.database.call(found.settle, row, done, known, house.clock()):
-            await house.database.call(found.keep_strays, [(run, job, sorted(there))], house.clock())
+            await house.database.call(found.keep_strays, [(run, job, numbers)], house.clock())
             return 0
     await house.database.call(found.forget_strays, [(run, job)])
     if done.finding is not Finding.NOTHING:
