@@ -62,8 +62,11 @@ async def reload(house: House) -> None:
     except StorageError as error:
         await reject(house, f"{old.path}: cannot be read: {error}")
         return
+    corrected = await house.database.call(configurations.complaint) is not None
     await house.database.call(configurations.complain, None, house.clock())
     if new.sha256 == old.sha256:
+        if corrected:  # the log's last word would be the rejection
+            house.log.info("config.loaded", path=str(new.path), sha256=new.sha256[:12])
         return
     house.configuration_id = await keep(house.database, new, house.clock())
     house.configuration = new

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from caf.domain.accounts import Account, Counts, Use
+from caf.domain.accounts import Account, Counts, Use, Weight
 from caf.domain.cleaning import reads_as
 from caf.store.quota import Standing
 from caf.wording import ago, harmless, iso, span
@@ -31,6 +31,18 @@ def summary(found: Standing, now: float) -> str:
     if found.going_on:
         text += "; being cleaned"
     return harmless(text)
+
+
+def bytes_of(account: Account | None) -> Counts:
+    """Give which bytes the account counts, so that what an area weighs can be compared with what is in use."""
+    counted = set() if account is None else {use.counts for use in account.uses}
+    return Counts.SIZES if Counts.SIZES in counted and Counts.DISK not in counted else Counts.DISK
+
+
+def removed(account: Account | None, freed: Weight) -> str:
+    """Say what was removed."""
+    size = bytes_of(account)
+    return f"{reads_as(size, freed.by(size))}, {reads_as(Counts.FILES, freed.files)}"
 
 
 def full_in(found: Standing, now: float) -> float | None:

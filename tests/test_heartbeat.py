@@ -1,5 +1,6 @@
 """The dead-man's file: fresh while event loop and database live, and only then."""
 
+import os
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -29,6 +30,20 @@ def test_it_says_when_who_and_where_and_the_group_may_read_it(tmp_path: Path) ->
         stage.clock[0] += 15
         assert await heartbeat.write(stage.house, heartbeat.RUNS) is None
         assert read(tmp_path / "state" / HEARTBEAT)["time"] == str(int(NOW) + 15)
+
+    play(World(tmp_path, [RUN]), scene)
+
+
+def test_a_pipe_in_its_way_holds_up_nobody(tmp_path: Path) -> None:
+    """Least of all the database, on whose thread it is written."""
+
+    async def scene(stage: Stage) -> None:
+        stage.house.state = tmp_path / "state"
+        os.mkfifo(tmp_path / "state" / f"{HEARTBEAT}.new")
+        with anyio.fail_after(30):
+            error = await heartbeat.write(stage.house, heartbeat.RUNS)
+        assert error is not None
+        assert "cannot be written" in error
 
     play(World(tmp_path, [RUN]), scene)
 

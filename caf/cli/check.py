@@ -4,7 +4,7 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,6 +12,7 @@ import typer
 
 from caf.cli.colours import ANSWERS, coloured
 from caf.cli.options import Config, Place, StateDir
+from caf.cli.places import places
 from caf.cli.progress import busy, hide
 from caf.cli.sourced import Sourced, scratch, sourced
 from caf.cli.text import counted, harmless, span, wrapped
@@ -59,6 +60,7 @@ def check(
             _source(place, configuration),
             _templates(configuration),
             _folders(place, configuration),
+            _findings(places(configuration)),
             _batch(configuration) and _probe(configuration, asked=probe),
             _mail(configuration),
             _credentials(configuration),
@@ -212,10 +214,12 @@ def _probe(configuration: "Configuration", *, asked: bool) -> bool:
     return not asked or _findings(probe(configuration))
 
 
-def _findings(found: "list[Finding]") -> bool:
+def _findings(found: "Iterable[Finding]") -> bool:
+    good = True
     for one in found:
         _say(one.word, one.text)
-    return not any(one.word == "BAD" for one in found)
+        good = good and one.word != "BAD"
+    return good
 
 
 def _shares(configuration: "Configuration") -> None:

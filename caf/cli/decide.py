@@ -14,7 +14,7 @@ from caf.domain.errors import NotFound
 from caf.domain.spelling import instead
 from caf.store import persons, queries
 from caf.store.discovery import record_of_run
-from caf.store.jobs import no_run
+from caf.store.meant import no_run
 
 if TYPE_CHECKING:
     from caf.config import Configuration

@@ -14,7 +14,7 @@ from caf.domain.matching import Status
 from caf.domain.runs import SECOND, iso_time, parse_time
 from caf.report.kept import Kept
 from caf.store import queries
-from caf.store.jobs import unknown_run
+from caf.store.meant import unknown_run
 
 if TYPE_CHECKING:
     from caf.config import Configuration

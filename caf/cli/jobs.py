@@ -24,7 +24,20 @@ from caf.cli.options import (
     StateDir,
     States,
 )
-from caf.cli.text import Table, Tinted, ago, harmless, iso, print_array, print_json, print_pairs, say, span, unbroken
+from caf.cli.text import (
+    Table,
+    Tinted,
+    ago,
+    harmless,
+    iso,
+    none,
+    print_array,
+    print_json,
+    print_pairs,
+    say,
+    span,
+    unbroken,
+)
 from caf.domain.errors import ConfigError, NotFound
 from caf.domain.jobs import State
 from caf.store import afterwards, pins, queries, removals
@@ -69,6 +82,8 @@ def list_jobs(
         for page in pages:
             some = True
             table.show(_line(row, now) for row in page)
+        if not some:
+            none("jobs")
         if conn is not None and not some and (job, listener) != (None, None):
             from caf.cli.suggest import strange_names  # only where nothing was found
 

@@ -15,7 +15,7 @@ import typer
 from caf import paths
 from caf.cli import colours
 from caf.cli.logsource import LogFiles, followed, journal
-from caf.cli.options import Config, JobName, Limit, Place, Since, StateDir
+from caf.cli.options import Config, JobName, Limit, OfRun, Place, Since, StateDir
 from caf.cli.text import coloured, harmless, warn
 from caf.domain.errors import ConfigError, Refused
 
@@ -34,16 +34,16 @@ _OF_A_DUTY = {
 """What the events of a duty begin with, where that is not its own name."""
 
 Follow = Annotated[bool, typer.Option("-f", "--follow", help="Go on with what comes, until Ctrl-C.")]
-OfRun = Annotated[int | None, typer.Option("--run", metavar="N", min=0, max=2**63 - 1, help="Only of this run.")]
 Duty = Annotated[str | None, typer.Option("--duty", metavar="NAME", help="Only of this duty, such as organise.")]
 Unit = Annotated[str, typer.Option("--unit", metavar="NAME", help="The journal's name for the supervisor.")]
 Lines = Annotated[bool, typer.Option("--json", help="For programs: the lines as they were logged.")]
 
 
 def _level(text: str) -> str:
-    if text.lower() not in LEVELS:
+    found = [level for level in LEVELS if level.startswith(text.lower())]
+    if len(found) != 1:
         raise typer.BadParameter(f"{text!r} is none of {', '.join(LEVELS)}")
-    return text.lower()
+    return found[0]
 
 
 Level = Annotated[

@@ -48,7 +48,7 @@ class LogFiles:
                         yield line
             except FileNotFoundError:  # rotated on meanwhile, or removed for its age
                 continue
-            except (OSError, EOFError) as error:
+            except _trouble_with(old) as error:
                 warn(f"{old}: cannot be read: {error}")
         yield from self._whole_lines()
 
@@ -134,6 +134,19 @@ def _bz2(path: Path) -> IO[bytes]:
 
 
 _OPENERS = {".gz": _gz, ".xz": _xz, ".bz2": _bz2}
+
+
+def _trouble_with(path: Path) -> tuple[type[Exception], ...]:
+    """Give what is raised of a file that cannot be read, or is packed and damaged; asked for once something was."""
+    if path.suffix == ".gz":
+        import zlib
+
+        return OSError, EOFError, zlib.error
+    if path.suffix == ".xz":
+        import lzma
+
+        return OSError, EOFError, lzma.LZMAError
+    return OSError, EOFError
 
 
 def _unpacked(path: Path) -> IO[bytes]:

@@ -4,7 +4,7 @@ import errno
 import os
 import re
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,6 +50,21 @@ def duration(text: str) -> float:
     if not found:
         raise typer.BadParameter(f"{text!r} is not a duration such as 90s, 15m, 8h or 7d")
     return int(found[1]) * _UNITS[found[2]]
+
+
+def whole(least: int) -> Callable[[str], int]:
+    """Give what reads a whole number; click's own type would show its largest, of 19 digits, in every help."""
+
+    def read(text: str) -> int:
+        try:
+            number = int(text)
+        except ValueError:
+            raise typer.BadParameter(f"{text!r} is no whole number") from None
+        if not least <= number <= _LARGEST:
+            raise typer.BadParameter(f"{text} is less than {least}" if number < least else f"{text} is too large")
+        return number
+
+    return read
 
 
 def _ranges(text: str) -> tuple[tuple[int, int], ...]:
@@ -139,7 +154,8 @@ Listener = Annotated[str | None, typer.Option("--listener", metavar="NAME", pars
 Runs = Annotated[
     Any | None, typer.Option("--runs", metavar="A-B[,C]", parser=_ranges, help="Only these, such as 490001-490100.")
 ]
-Limit = Annotated[int | None, typer.Option("--limit", metavar="N", min=1, max=_LARGEST, help="The newest N.")]
+Limit = Annotated[int | None, typer.Option("--limit", metavar="N", parser=whole(1), help="The newest N.")]
+OfRun = Annotated[int | None, typer.Option("--run", metavar="N", parser=whole(0), help="Only of this run.")]
 SinceStart = Annotated[
     float | None, typer.Option("--since", metavar="7d", parser=duration, help="Only runs started within that time.")
 ]

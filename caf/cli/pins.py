@@ -12,6 +12,7 @@ from caf.cli.text import counted, harmless, iso, say, unbroken
 from caf.store import pins
 
 DAY = 86_400.0
+LAST = 253_402_300_799.0  # the last second of 9999, which is how people say "for ever"; no later one can be written
 
 
 def _moment(text: str) -> float:
@@ -24,7 +25,7 @@ def _moment(text: str) -> float:
         except ValueError:
             raise typer.BadParameter(f"{text!r} is no day such as 2027-03-31, nor 2027-03-31T12:00") from None
         return moment.replace(tzinfo=moment.tzinfo or datetime.UTC).timestamp()
-    return datetime.datetime(day.year, day.month, day.day, tzinfo=datetime.UTC).timestamp() + DAY
+    return min(datetime.datetime(day.year, day.month, day.day, tzinfo=datetime.UTC).timestamp() + DAY, LAST)
 
 
 Until = Annotated[

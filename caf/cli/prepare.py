@@ -100,7 +100,7 @@ def _known(place: Place, configuration: "Configuration", run: int, job: str) -> 
     from caf.cli.sourced import judged
     from caf.store import queries
     from caf.store.discovery import record_of_run
-    from caf.store.jobs import unknown_run
+    from caf.store.meant import unknown_run
 
     with place.database() as conn:
         row = queries.run(conn, run) if conn is not None else None

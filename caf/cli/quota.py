@@ -86,7 +86,7 @@ def _print_account(found: Standing, freed: Weight, now: float) -> None:
     pairs += [("not known", found.error)] if found.error is not None else []
     pairs += [("cleaning", f"above {found.high:g} %, down to {found.low:g} %{', under way' * found.going_on}")]
     if freed != Weight():
-        pairs += [("since then", f"removed {reads_as(Counts.DISK, freed.disk)}, {reads_as(Counts.FILES, freed.files)}")]
+        pairs += [("since then", f"removed {fullness.removed(account, freed)}")]
     if found.a_day is not None:
         jobs = ", ".join(f"{name} {reads_as(Counts.SIZES, most)}" for name, most in list(found.by_job.items())[:5])
         pairs += [("written", f"{reads_as(Counts.SIZES, found.a_day)} a day{f' ({jobs})' if jobs else ''}")]
@@ -122,6 +122,7 @@ class Planned:
     could: list[Area] = field(default_factory=list)
     kept: list[tuple[Area, str]] = field(default_factory=list)
     short: bool = False
+    counts: Counts = Counts.DISK
 
     def as_object(self, now: float) -> dict[str, Any]:
         """Give it for JSON."""
@@ -137,15 +138,15 @@ class Planned:
         """Print it: areas that go one by one, those that stay by their reasons."""
         print()
         if self.needed:
-            size = sum((area.weight or Weight()).disk for area in self.goes)
-            say(f"The next round removes {counted(len(self.goes), 'working area')}, {reads_as(Counts.DISK, size)}:")
-            _list(self.goes, now)
+            size = sum((area.weight or Weight()).by(self.counts) for area in self.goes)
+            say(f"The next round removes {counted(len(self.goes), 'working area')}, {reads_as(self.counts, size)}:")
+            _list(self.goes, self.counts, now)
             if self.short:
                 say("That is not enough to reach the low mark, and nothing else may go.")
         else:
-            first = ", these first:" if self.could else ""
-            say(f"Nothing has to go now. {counted(len(self.could), 'working area')} could{first}")
-            _list(self.could[:FEW], now)
+            could = f"{counted(len(self.could), 'working area')} could, these first:" if self.could else "None may"
+            say(f"Nothing has to go now. {could}")
+            _list(self.could[:FEW], self.counts, now)
         if self.kept:
             print()
             counts = Counter(why for _, why in self.kept)
@@ -154,13 +155,13 @@ class Planned:
             table.show((many, why, f"{such_as[why].run} {such_as[why].job}") for why, many in counts.most_common())
 
 
-def _list(areas: list[Area], now: float) -> None:
+def _list(areas: list[Area], counts: Counts, now: float) -> None:
     table = Table(("RUN", "JOB", "ATTEMPT", "ENDED", "SIZE", "FILES"))
-    table.show((one.run, one.job, one.attempt, ago(one.over, now), *_weight(one.weight)) for one in areas)
+    table.show((one.run, one.job, one.attempt, ago(one.over, now), *_weight(one.weight, counts)) for one in areas)
 
 
-def _weight(weight: Weight | None) -> tuple[str | None, int | None]:
-    return (None, None) if weight is None else (reads_as(Counts.DISK, weight.disk), weight.files)
+def _weight(weight: Weight | None, counts: Counts) -> tuple[str | None, int | None]:
+    return (None, None) if weight is None else (reads_as(counts, weight.by(counts)), weight.files)
 
 
 def _area(area: Area, now: float) -> dict[str, Any]:
@@ -191,7 +192,8 @@ def _planned(conn: sqlite3.Connection, place: Place, found: Standing | None, now
     planner = Planner(_account(conn, found), rules, going_on=removals.intended(conn))
     planner.offer(could)
     plan = planner.plan()
-    return Planned(plan.needed, list(plan.removals), could, kept, bool(plan.short))
+    counts = fullness.bytes_of(None if found is None else found.account)
+    return Planned(plan.needed, list(plan.removals), could, kept, bool(plan.short), counts)
 
 
 def _account(conn: sqlite3.Connection, found: Standing | None) -> Account | None:

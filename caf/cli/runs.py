@@ -12,14 +12,14 @@ from caf.cli import misses
 from caf.cli.colours import STATES, coloured, of_result
 from caf.cli.misses import MISSED, Misses, Nearest
 from caf.cli.options import Config, Json, Limit, Listener, Place, Run, Runs, SinceStart, StateDir
-from caf.cli.text import Table, Tinted, ago, harmless, iso, print_array, print_json, print_pairs, shown
+from caf.cli.text import Table, Tinted, ago, harmless, iso, none, print_array, print_json, print_pairs, shown
 from caf.domain.errors import NotFound
 from caf.domain.matching import Status
 from caf.domain.runs import ATTRIBUTES, SECOND, Record, parse_time, to_json
 from caf.domain.spelling import instead
 from caf.report.kept import Kept
 from caf.store import queries
-from caf.store.jobs import no_run
+from caf.store.meant import no_run
 
 
 def _status(text: str) -> Status:
@@ -71,6 +71,8 @@ def list_runs(
         for page in pages:
             some = True
             table.show(_near_line(*one, now) if asked else _line(*one[:2], now) for one in page)
+        if not some:
+            none("runs")
         if conn is not None and not some and listener is not None:
             from caf.cli.suggest import strange_names  # only where nothing was found
 

@@ -11,7 +11,8 @@ from caf import fullness, paths
 from caf.attention import Need, needs, paused_text
 from caf.cli.options import Place
 from caf.cli.text import iso, unbroken
-from caf.store import backups, duties, pauses, queries, quota
+from caf.domain.accounts import Weight
+from caf.store import backups, duties, pauses, queries, quota, removals
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,10 +60,17 @@ def standing(place: Place, conn: sqlite3.Connection | None, now: float) -> Stand
     facts["backup"] = _backup(kept)
     account = quota.standing(conn)
     facts["quota"] = None if account is None else fullness.as_object(account)
-    full = None if account is None else fullness.summary(account, now)
+    full = None if account is None else _fullness(conn, account, now)
     lines = [f"{paused_text(conn, one, now)}: {unbroken(one.way_out)}" for one in paused]
     needed = _read_only(folder) + needs(conn, now, who, disk["free"] if disk is not None else None)
     return Standing(facts, rows, needed, lines, kept, full)
+
+
+def _fullness(conn: sqlite3.Connection, account: quota.Standing, now: float) -> str:
+    """Say how full it is; what was measured before cleaning must not look as if nothing had been cleaned."""
+    text = fullness.summary(account, now)
+    freed = Weight() if account.measured is None else removals.freed_since(conn, account.measured)
+    return text if freed == Weight() else f"{text}; removed since: {fullness.removed(account.account, freed)}"
 
 
 def _pause(conn: sqlite3.Connection, one: pauses.Pause) -> dict[str, Any]:

@@ -65,6 +65,9 @@ def laid_out(found: Standing, now: float) -> Layout:
         return Layout([harmless(text)], [], [], [], [])
     duties, telling = _duties(found, now)
     last = ["", "Needs a person:" if found.needed else coloured("Nothing needs a person.", GOOD)]
+    untold = found.needed and all(need.what != "supervisor" for need in found.needed)
+    if facts["supervisor"] is None and untold:  # the first line may have left the screen by now
+        last[1] = f"{coloured('The supervisor does not run.', BAD)} {last[1]}"
     return Layout(_head(found, now), duties, telling, [_need(need) for need in found.needed], last)
 
 

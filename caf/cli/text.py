@@ -191,6 +191,12 @@ def print_pairs(pairs: Iterable[tuple[str, object]]) -> None:
             print(text.replace(value, coloured(value, colour)) if colour is not None else text)
 
 
+def none(what: str) -> None:
+    """Say to a person that a list is empty; into a pipe or a file nothing goes, for there lines are counted."""
+    if columns() is not None:
+        print(f"no {what}")
+
+
 def warn(message: str) -> None:
     """Say something beside the answer, on standard error."""
     print(f"caf: {message}", file=sys.stderr)

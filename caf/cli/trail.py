@@ -6,8 +6,8 @@ from typing import Annotated, Any
 import typer
 
 from caf.cli.colours import STATES
-from caf.cli.options import Config, Job, JobName, Json, Limit, Place, Run, Since, StateDir, as_text
-from caf.cli.text import Table, Tinted, iso, print_array, span
+from caf.cli.options import Config, Job, JobName, Json, Limit, OfRun, Place, Run, Since, StateDir, as_text
+from caf.cli.text import Table, Tinted, iso, none, print_array, span
 from caf.store import audit
 from caf.store.jobs import find
 
@@ -26,7 +26,7 @@ def job_history(run: Run, job: Job, as_json: Json = False, config: Config = None
 
 
 def history(
-    run: Annotated[int | None, typer.Option("--run", metavar="N", min=0, max=2**63 - 1, help="Only this run.")] = None,
+    run: OfRun = None,
     job: JobName = None,
     by: Annotated[
         str | None, typer.Option("--by", metavar="WHO", parser=as_text, help="Only of this person, or this duty.")
@@ -51,6 +51,8 @@ def history(
             from caf.cli.suggest import strange_names  # only where nothing was found
 
             strange_names(place, conn, job=job)
+        if not rows and not as_json:
+            none("changes")
     _show_history(rows, as_json, ("AGO", "WHO", "RUN", "JOB", "FROM", "TO", "WHY"))
 
 

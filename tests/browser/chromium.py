@@ -95,9 +95,12 @@ class Tab:
         self.ask("Emulation.setScriptExecutionDisabled", value=True)
 
     def document(self) -> str:
-        """Give the page as HTML; this also works where no script runs."""
+        """Give the page as HTML; this also works where no script runs. Nothing while another page comes."""
         root = self.ask("DOM.getDocument", depth=0)["root"]["nodeId"]
-        return str(self.ask("DOM.getOuterHTML", nodeId=root)["outerHTML"])
+        try:
+            return str(self.ask("DOM.getOuterHTML", nodeId=root)["outerHTML"])
+        except AssertionError:  # it came between the two questions
+            return ""
 
     def picture(self, path: Path, *, whole: bool = True) -> None:
         """Keep a screenshot, of the whole page or of what the screen shows."""

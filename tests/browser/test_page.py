@@ -84,6 +84,8 @@ def test_a_run_has_its_verdict_its_jobs_its_files_and_its_history(tab: Tab, addr
         *("FINISHED → DONE", "node7", f"caf jobs mark {TODAY + 3} {RAMP} good --reason TEXT"),
     ):
         assert wanted in text
+    verdict = "document.querySelector('#run-verdict details[open] .table')"
+    assert tab.value(f"{verdict}.scrollHeight <= {verdict}.clientHeight")  # every condition is seen, the last one too
     tab.value("document.querySelector('.plots img').scrollIntoView()")
     tab.wait("document.querySelector('.plots img').naturalWidth === 520")
     nothing_was_run(tab)

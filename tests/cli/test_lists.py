@@ -235,6 +235,25 @@ def test_a_terminal_that_does_not_know_its_width_is_taken_for_80_columns(site: S
     assert site.terminal(0, "jobs", "list") == site.terminal(80, "jobs", "list")
 
 
+def test_an_empty_list_says_so_to_a_person_and_nothing_to_a_program(site: Site) -> None:
+    for words, says in (
+        (("jobs", "list", "--state", "CANCELLED"), "no jobs"),
+        (("runs", "list", "--runs", "1-2"), "no runs"),
+        (("history", "--run", "1"), "no changes"),
+    ):
+        assert site.terminal(80, *words) == [says]
+        assert site.caf(*words).out == ""
+
+
+def test_no_help_shows_a_number_that_nobody_types(site: Site) -> None:
+    for words in (("logs",), ("history",), ("jobs", "list"), ("runs", "list")):
+        answer = site.caf(*words, "--help").out
+        assert "9223372036854775807" not in answer
+        assert "Usage: caf" in answer
+    for wrong in ("-1", "x", "9" * 20):
+        assert site.caf("history", "--run", wrong).status == 2
+
+
 def test_what_goes_into_a_pipe_is_not_cut(site: Site) -> None:
     """There it is searched: one whole line a job."""
     lines = site.caf("jobs", "list").out.splitlines()

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import lzma
 import os
 import subprocess
 import sys
@@ -93,6 +94,7 @@ def test_only_what_is_wanted_is_shown(site: Site, log: Path) -> None:
     assert events(site, "--run", "2", "--job", "B") == ["job.moved"]
     assert events(site, "--job", "A") == ["job.moved", "job.moved"]
     assert events(site, "--level", "WARNING") == ["duty.failed", "log.repeated"]
+    assert events(site, "--level", "warn") == ["duty.failed", "log.repeated"]
     assert events(site, "--duty", "organise", "--level", "warning") == ["duty.failed", "log.repeated"]
     assert events(site, "--duty", "discover", "--level", "debug") == ["source.read"]
     assert events(site, "--limit", "2") == ["duty.failed", "log.repeated"]
@@ -112,6 +114,20 @@ def test_rotated_files_come_first_packed_or_not_the_oldest_before_all(site: Site
     assert events(site) == [*names, "now"]
     log.unlink()
     assert events(site) == list(names)
+
+
+@pytest.mark.parametrize("packed", ["gz", "xz"])
+def test_what_of_a_packed_file_is_damaged_is_told_and_the_rest_is_shown(site: Site, log: Path, packed: str) -> None:
+    text = "".join(line("old", NOW + number) for number in range(5000)).encode()
+    whole = bytearray(gzip.compress(text) if packed == "gz" else lzma.compress(text))
+    middle = len(whole) // 2
+    whole[middle : middle + 50] = b"\xff" * 50
+    (log.parent / f"caf.log.1.{packed}").write_bytes(bytes(whole))
+    log.write_text(line("now"))
+    said = site.caf("logs", "--json", "--level", "debug", "--limit", "9999")
+    assert said.status == 0
+    assert "cannot be read" in said.err
+    assert json.loads(said.out.splitlines()[-1])["event"] == "now"
 
 
 def test_since_leaves_out_files_that_are_older(site: Site, log: Path) -> None:

@@ -88,10 +88,22 @@ class TestShown:
             490010: "it is pinned by anna: look",
         }
 
+    def test_an_area_weighs_what_the_account_counts(self, full: Site) -> None:
+        """Else areas of a tree would weigh more than all that is in use."""
+        conn = full.open()
+        weigh(conn, 490010, Weight(2 * 10**9, 7 * 10**9, 12))
+        conn.close()
+        uses = (Use("all below work", Counts.SIZES, 90 * 10**9, 10**11),)
+        changed(full, lambda found: replace(found, provider="tree", account=Account(uses)))
+        answer = full.caf("quota", "--plan")
+        assert "The next round removes 1 working area, 2 GB:" in answer.out
+        assert "7 GB" not in answer.out
+
     def test_what_was_removed_since_counts(self, full: Site) -> None:
         removed(full, 490010)
         answer = full.caf("quota", "--plan")
         assert "since then  removed 1 GB, 12 files" in answer.out
+        assert "removed since: 1 GB, 12 files" in " ".join(full.caf("status").out.split())
 
     def test_an_account_that_is_unknown_is_said_and_needs_a_person(self, full: Site) -> None:
         changed(full, lambda found: replace(found, error=f"fs said {HOSTILE}", account=None))
@@ -146,6 +158,10 @@ class TestPins:
         assert full.caf("quota", "unpin", "490010", RAMP).status == 0
         words = [row["became"] for row in full.caf("history", "--run", "490010", "--json").json()]
         assert words[-2:] == ["PINNED", "UNPINNED"]
+
+    def test_for_ever_is_a_day_that_can_be_written(self, full: Site) -> None:
+        answer = full.caf("quota", "pin", "490010", RAMP, "--until", "9999-12-31", "--reason", "look")
+        assert "stay until 9999-12-31 23:59 UTC" in answer.out
 
     @pytest.mark.parametrize(
         ("words", "status", "text"),

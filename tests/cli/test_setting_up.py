@@ -62,6 +62,21 @@ def test_check_says_which_keys_do_nothing_without_another_table(empty: Site) -> 
     assert "[quota]" in said
 
 
+def test_check_looks_at_all_places_that_the_file_names(empty: Site) -> None:
+    """What `caf status` says of the duties' failures ends with `caf check`: it must find them too."""
+    more = f'[caf]\nlog = "nix/caf.log"\nbackup = "{empty.folder}/not/mounted"\n'
+    text = more + empty.config.read_text()
+    empty.config.write_text(f'{text}\n[quota]\nprovider = "eos"\nclient = ["no-such-eos"]\n[report]\n')
+    answer = empty.caf("check")
+    said = " ".join(answer.out.split())
+    assert answer.status == 1
+    assert "BAD quota: no-such-eos is not on this machine" in said
+    assert f"BAD log: {empty.folder}/nix is not there" in said
+    assert f"warn backup: {empty.folder}/not/mounted would be made in {empty.folder}: is something not mounted" in said
+    assert f"ok report: {empty.folder}/www, made when it is needed" in said
+    assert not (empty.folder / "www").exists()
+
+
 def test_a_template_that_is_not_there_is_named(empty: Site) -> None:
     text = empty.config.read_text().replace("validate = true\n", 'templates = ["nix.sh"]\n')
     empty.config.write_text(text)

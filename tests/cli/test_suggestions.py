@@ -22,6 +22,7 @@ from tests.cli.pretend import D3PD, RAMP, Site
         ("jobs list --stat FAILED", "--state"),
         ("jobs list --state FAILD", "did you mean FAILED?"),
         ("runs list --status OPN", "did you mean OPEN?"),
+        ("jobs lst", "did you mean `caf jobs list`?"),
     ],
 )
 def test_wrong_usage_says_what_was_perhaps_meant(site: Site, words: str, says: str) -> None:

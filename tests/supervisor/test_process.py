@@ -182,6 +182,10 @@ class TestSignals:
                 world.edit(old, new)
             process.send_signal(signal.SIGHUP)
             wait_until(lambda: len(events(world, "config.rejected")) == 2, what="the second refusal")
+            world.edit('work = "elsewhere"\n', "")
+            process.send_signal(signal.SIGHUP)
+            # Nothing has changed in the end, but the log's last word must not be the refusal.
+            wait_until(lambda: len(events(world, "config.loaded")) == 2, what="that the file is good again")
             assert world.stop(process) == 0
         first, second = events(world, "config.rejected")
         assert first["level"] == "error"

@@ -238,7 +238,7 @@ function counts(status) {
 function duties(status) {
   return el("div", { class: "panel" }, table("Duties", ["Duty", "Succeeded", "Failed", "Next round", "Last result"],
     status.duties.map((one) => [th(one.name), labelled(td("when", time(one.succeeded)), "succeeded"),
-      labelled(td("when", one.failed === null ? "" : time(one.failed)), "failed"), labelled(td("when", time(one.next)), "next"),
+      labelled(td("when", one.failed === null ? "" : time(one.failed)), "failed"), labelled(td("when", one.next !== null && one.next < Date.now() / 1000 ? "due " : "", time(one.next)), "next"),
       td("wide", one.error ? [state("FAILED"), " ", one.failures > 1 ? `${one.failures} times running: ` : "", one.error]
         : one.progress ? `under way: ${one.progress}` : one.summary || "")])),
   status.backup || status.credentials ? el("p", { class: "small quiet inset" },
