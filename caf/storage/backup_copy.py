@@ -21,7 +21,8 @@ def copy_backup(source: str, folder: str, keep: int) -> dict[str, Any]:
     name = os.path.basename(source)
     target, part = os.path.join(folder, name), os.path.join(folder, f"{PART}{secrets.token_hex(4)}.part")
     try:
-        os.makedirs(folder, mode=0o770, exist_ok=True)
+        with suppress(FileExistsError):
+            os.mkdir(folder, 0o770)  # not those above it: what is not there may not be mounted
         for left in os.listdir(folder):
             if left.startswith(PART):
                 os.unlink(os.path.join(folder, left))

@@ -189,7 +189,9 @@ def compared(text: str) -> list[str]:
 
 
 def _steady(text: str) -> str:
-    text = re.sub(r"(?m)  (\S.{0,12})\S?.*\.\.\.$", r"  \1", text)  # cut where a column ends
+    # A table's last column is cut where the line ends: sooner, where an age in the first one is longer.
+    text = re.sub(r"(?m)^((?:now|\d+ \w+)  .*  )(\S(?:(?!  ).){0,12})(?:(?!  ).)*$", r"\1\2", text)
+    text = re.sub(r"(?m)  (\S(?:(?!  ).){0,12})(?:(?!  ).)*\.\.\.$", r"  \1", text)
     for pattern, instead in (
         (r"caf-[0-9a-f]{8}(-\d+-\d+-[0-9a-f]{8})?", "TOKEN"),
         (r"\b\d+-\d+-[0-9a-f]{8}\b", "ID"),

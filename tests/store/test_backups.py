@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from caf.domain.errors import StoreError
+from caf.domain.errors import StorageError, StoreError
 from caf.storage.backup_copy import copy_backup
 from caf.store import backups
 from caf.store.audit import note
@@ -177,3 +177,13 @@ def test_a_folder_that_cannot_be_used_is_said(database: Path, tmp_path: Path) ->
     (tmp_path / "backups").write_text("a file")
     with pytest.raises(StoreError, match=r"cannot write a backup into .*backups: File exists"):
         backups.back_up(str(database), str(tmp_path / "backups"), NOW, 3)
+
+
+def test_a_second_place_that_is_not_mounted_is_not_made_on_this_disk(tmp_path: Path) -> None:
+    source = tmp_path / "caf-0123abcd-20261123T000000Z.db"
+    source.write_bytes(b"a backup")
+    with pytest.raises(StorageError):
+        copy_backup(str(source), str(tmp_path / "eos" / "backups"), 7)
+    assert not (tmp_path / "eos").exists()
+    (tmp_path / "eos").mkdir()
+    assert Path(copy_backup(str(source), str(tmp_path / "eos" / "backups"), 7)["path"]).read_bytes() == b"a backup"
