@@ -81,7 +81,7 @@ def test_death_while_jobs_are_judged_and_their_scripts_run(tmp_path: Path) -> No
         worlds[number] = world(tmp_path / str(number))
         return once(worlds[number], die_after(number))
 
-    for number in deaths(attempt, 7, least=80):
+    for number in deaths(attempt, 19, least=80):
         made = worlds.pop(number)
         to_the_end(made)
         assert once(made) == 0  # what is left of the scripts

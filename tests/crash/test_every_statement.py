@@ -8,7 +8,7 @@ from tests.crash.dying import deaths, die_after, once, to_the_end
 from tests.world import World
 
 RUNS = [490001, 490002]
-REAL_CHILD = 12  # of so many deaths one has real file children, which take most of a round's time to start
+REAL_CHILD = 48  # of so many deaths one has real file children, which take most of a round's time to start
 
 
 @pytest.mark.parametrize("earlier_rounds", [0, 1], ids=["first round", "second round"])

@@ -39,7 +39,7 @@ def disturbed(world: World, number: int, error: str) -> tuple[int, bool, str]:
 
 @pytest.mark.parametrize(
     ("first", "step", "last"),
-    [(11, 20, 20), pytest.param(2, 29, 600, marks=[pytest.mark.campaign, pytest.mark.timeout(1800)])],
+    [(11, 20, 20), pytest.param(2, 59, 600, marks=[pytest.mark.campaign, pytest.mark.timeout(1800)])],
 )
 def test_an_io_error_at_any_write_of_the_database(tmp_path: Path, first: int, step: int, last: int) -> None:
     """Each call in turn fails once; a few of them for every day."""
