@@ -195,6 +195,14 @@ class World:
         lines = self.started.read_text().splitlines() if self.started.exists() else []
         return Counter(int(line.split()[0]) for line in lines)
 
+    def has_done(self, run: int) -> bool:
+        """Tell whether a run's job is DONE."""
+        return self.state(run) == "DONE"
+
+    def has_started(self, runs: int) -> bool:
+        """Tell whether payloads of at least so many runs have started."""
+        return len(self.runs_started()) >= runs
+
     def new_log(self) -> str:
         """Give what the supervisor that was started last has logged."""
         return (self.folder / "caf.log").read_bytes()[self._log_begins :].decode()

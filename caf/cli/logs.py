@@ -229,10 +229,10 @@ def _text(value: object) -> str:
     return " ".join((value if isinstance(value, str) else json.dumps(value)).split())
 
 
-def _fault(trace: object) -> str:
+def _fault(trace: Any) -> str:
     """Say in a few words where a fault of the program is."""
     try:
-        last = trace[-1]  # type: ignore[index]  # whatever it is
+        last = trace[-1]
         frame = last["frames"][-1]
         where = f"{os.path.basename(frame['filename'])}:{frame['lineno']} in {frame['name']}"
         return f"{last['exc_type']}: {_text(last['exc_value'])} ({where})"

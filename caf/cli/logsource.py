@@ -70,7 +70,7 @@ class LogFiles:
     def _open(self) -> None:
         try:
             # A pipe in its place must not hang the command.
-            self._file = open(os.open(self.path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb")  # noqa: SIM115  # kept
+            self._file = open(os.open(self.path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb")  # noqa: SIM115  # until close()
         except FileNotFoundError:
             self._file = None
 

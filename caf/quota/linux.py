@@ -103,7 +103,10 @@ def _numbers(words: list[str]) -> tuple[tuple[int, int, int], tuple[int, int, in
     second = 4 if len(words) == 8 or (len(words) == 7 and words[0].endswith("*")) else 3
     found = [_NUMBER.fullmatch(word) for word in (*words[:3], *words[second : second + 3])]
     numbers = [int(one[1]) for one in found if one is not None]
-    return (tuple(numbers[:3]), tuple(numbers[3:])) if len(numbers) == 6 else None  # type: ignore[return-value]
+    if len(numbers) != 6:
+        return None
+    used, soft, hard, files, soft_files, hard_files = numbers
+    return (used, soft, hard), (files, soft_files, hard_files)
 
 
 def _first(text: str) -> str:

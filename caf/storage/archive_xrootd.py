@@ -2,7 +2,7 @@
 
 import os
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from urllib.parse import quote
 
 from caf.storage.archive_place import PARTIAL, Steps, adler32, partial_name
@@ -152,9 +152,14 @@ class Remote:
         return said.out
 
     def _run(
-        self, arguments: Sequence[str], limit: float, *, take: object = None, files: Sequence[int] = ()
+        self,
+        arguments: Sequence[str],
+        limit: float,
+        *,
+        take: Callable[[bytes], None] | None = None,
+        files: Sequence[int] = (),
     ) -> Steps[Said]:
-        program = Running(arguments, environment(), limit, take=take, files=files)  # type: ignore[arg-type]
+        program = Running(arguments, environment(), limit, take=take, files=files)
         try:
             while (said := program.go_on(PAUSE)) is None:
                 yield

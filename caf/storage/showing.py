@@ -97,7 +97,7 @@ def _matching(top: int, parts: list[str], way: str = "") -> Iterator[str]:
         return
     names = [part]
     if _WILD.search(part):
-        with _opened(top, way, os.O_DIRECTORY) as folder:
+        with _Opened(top, way, os.O_DIRECTORY) as folder:
             if folder is None:
                 return
             with os.scandir(folder) as entries:
@@ -108,13 +108,13 @@ def _matching(top: int, parts: list[str], way: str = "") -> Iterator[str]:
         if rest:
             yield from _matching(top, rest, here)
         else:
-            with suppress(OSError), _opened(top, way, os.O_DIRECTORY) as folder:
+            with suppress(OSError), _Opened(top, way, os.O_DIRECTORY) as folder:
                 if folder is not None:
                     os.lstat(name, dir_fd=folder)
                     yield here
 
 
-class _opened:  # noqa: N801  # read as `with _opened(...)`
+class _Opened:
     """Opens a name below a folder, each part of its way in the one before, following no link; None if that fails."""
 
     def __init__(self, top: int, way: str, flags: int) -> None:
@@ -143,7 +143,7 @@ class _opened:  # noqa: N801  # read as `with _opened(...)`
 
 
 def _copied(top: int, name: str, request: dict[str, Any], target: str, number: int) -> dict[str, Any]:
-    with _opened(top, name, 0) as descriptor:
+    with _Opened(top, name, 0) as descriptor:
         if descriptor is None:
             return _none(name, "is a link, or cannot be read: it is not shown")
         status = os.fstat(descriptor)
@@ -189,7 +189,7 @@ def _kind(name: str, data: bytes) -> tuple[str | None, str]:
 def _logs(top: int, request: dict[str, Any], target: str) -> Iterator[dict[str, Any]]:
     """Copy the ends of the job's log and of the standard error."""
     for place, name in enumerate(dict.fromkeys((request["log"], "log/stderr"))):
-        with _opened(top, name, 0) as descriptor:
+        with _Opened(top, name, 0) as descriptor:
             if descriptor is None or not stat.S_ISREG(os.fstat(descriptor).st_mode):
                 continue
             size = os.fstat(descriptor).st_size

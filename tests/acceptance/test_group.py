@@ -8,9 +8,9 @@ import subprocess
 import sys
 import sysconfig
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 import pytest
@@ -109,7 +109,7 @@ def test_the_group_can_do_everything_and_nobody_else_anything(world: World) -> N
         for user, run in ((ANNA, "490001"), (BERT, "490002")):
             assert "WAITING" in user.caf(world, "jobs", "list").stdout
             assert user.caf(world, "jobs", "start", run, "Fit", "--reason", "looks good").returncode == 0
-            wait_until(lambda run=run: world.state(int(run)) == "DONE", what="DONE")  # type: ignore[misc]
+            wait_until(partial(world.has_done, int(run)), what="DONE")
             assert "good #RUN" in user.caf(world, "jobs", "log", run, "Fit").stdout
             assert user.caf(world, "jobs", "mark", run, "Fit", "good", "--reason", "looked at it").returncode == 0
             assert user.caf(world, "jobs", "hold", run, "Fit").returncode == 0
@@ -176,10 +176,10 @@ def test_a_journal_that_an_operator_makes_is_the_supervisors_too(world: World) -
     assert world.state(490002) == "REJECTED"
 
 
-def with_supervisor(world: World, until: object) -> None:
+def with_supervisor(world: World, until: Callable[[], bool]) -> None:
     process = CAF.supervise(world)
     try:
-        wait_until(until, what="what it is for")  # type: ignore[arg-type]
+        wait_until(until, what="what it is for")
         process.send_signal(signal.SIGTERM)
         assert process.wait(timeout=30) == 0
     finally:

@@ -2,6 +2,7 @@
 
 import random
 import subprocess
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -22,7 +23,7 @@ def test_kills_while_jobs_run_start_every_payload_exactly_once(tmp_path: Path, k
         process = world.supervisor()
         # Some die while they start up, some once new payloads have begun, some a random while later.
         if kill % 3:
-            wait_until(lambda mark=mark: len(world.runs_started()) > mark or _all_ended(world, runs), what="a start")  # type: ignore[misc]
+            wait_until(partial(_more_started, world, mark, runs), what="a start")
         try:
             process.wait(timeout=dice.uniform(0.0, 0.6))
         except subprocess.TimeoutExpired:
@@ -40,6 +41,10 @@ def test_kills_while_jobs_run_start_every_payload_exactly_once(tmp_path: Path, k
             run, job = world.query("SELECT run, job FROM job WHERE id = ?", job_id)[0]
             area = tmp_path / "work" / f"{run}_{job}" / str(attempt)
             assert (area / "claim" / "revoked").exists() or not (area / "claim").exists()
+
+
+def _more_started(world: World, mark: int, runs: list[int]) -> bool:
+    return len(world.runs_started()) > mark or _all_ended(world, runs)
 
 
 def _all_ended(world: World, runs: list[int]) -> bool:

@@ -21,7 +21,8 @@ from caf.storage.weighing import weigh_tree
 from caf.storage.work import mark_work
 
 IN_ONE = 200  # files in a folder
-OWNER = {"database_id": "0123abcd", "job_id": 1, "run": 490001, "job": "Fit", "attempt": 1}
+DATABASE = "0123abcd"
+OWNER = {"database_id": DATABASE, "job_id": 1, "run": 490001, "job": "Fit", "attempt": 1}
 
 
 def main() -> None:
@@ -33,7 +34,7 @@ def main() -> None:
     options = given.parse_args()
     with tempfile.TemporaryDirectory(dir=options.folder) as folder:
         work = Path(folder) / "work"
-        mark_work(str(work), OWNER["database_id"], 1)  # type: ignore[arg-type]  # a text
+        mark_work(str(work), DATABASE, 1)
         _weigh(work, options.files, options.times)
         _remove(work, options.files, options.times)
 
@@ -62,6 +63,7 @@ def _remove(work: Path, files: int, times: int) -> None:
             os.sync()
             costs[ours] = _cost((lambda: _remove_ours(work)) if ours else (lambda: _remove_theirs(area)))
         found.append((costs[False], costs[True]))
+        print(f"turn {turn + 1}: rm -rf {costs[False][0]:.2f} s, caf {costs[True][0]:.2f} s", flush=True)
     _say(f"{files} files removed", "rm -rf", found)
 
 
@@ -104,7 +106,7 @@ def _say(what: str, theirs: str, found: list[tuple[tuple[float, float], tuple[fl
         them = statistics.median(pair[0][place] for pair in found)
         us = statistics.median(pair[1][place] for pair in found)
         ratio = statistics.median(pair[1][place] / pair[0][place] for pair in found)
-        print(f"{what}, {kind} time: {theirs} {them:.2f} s, caf {us:.2f} s: {ratio:.2f} x")
+        print(f"{what}, {kind} time: {theirs} {them:.2f} s, caf {us:.2f} s: {ratio:.2f} x", flush=True)
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
 from caf.config.units import read_duration
@@ -42,7 +43,7 @@ def until_submission(folder: Path, interval: str, organise: str, supervisors: in
             world = World(place, [FIRST])
             world.edit('discover = "1s"\norganise = "1s"', f'discover = "{interval}"\norganise = "{organise}"')
             stack.enter_context(world.running())
-            wait_until(lambda world=world: world.state(FIRST) == "DONE", UP, "the first job")  # type: ignore[misc]
+            wait_until(partial(world.has_done, FIRST), UP, "the first job")
             worlds.append(world)
         waits = _new_runs(worlds, seconds)
     for what, found in zip(("submission", "start of the payload"), zip(*waits, strict=True), strict=True):

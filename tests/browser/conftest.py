@@ -17,7 +17,7 @@ from websockets.sync.client import ClientConnection
 from tests.browser import chromium
 from tests.browser.chromium import Tab
 from tests.browser.site import many, season
-from tests.report.press import CONFIGURATION, press
+from tests.report.press import CONFIGURATION, Press, press
 from tests.report.whole import around
 
 HERE = Path(__file__).parent
@@ -72,12 +72,17 @@ def served(folder: Path) -> Iterator[str]:
         thread.join()
 
 
+async def _whole(one: Press) -> None:
+    """Have rounds until nothing is left to be written."""
+    while (await one.report()).again_in is not None:
+        pass
+
+
 async def _season(folder: Path) -> None:
     async with press(folder, now=time.time()) as one:
         await season(one)
         await one.database.call(around, time.time())
-        while (await one.report()).again_in is not None:
-            pass
+        await _whole(one)
 
 
 @pytest.fixture(scope="session")
@@ -98,8 +103,7 @@ async def _crowd(folder: Path) -> None:
         await one.database.call(lambda conn: conn.execute("PRAGMA synchronous = OFF").close())
         await one.database.call(many, one.house.configuration_id, JOBS, time.time(), trail=False)
         await one.database.call(_recent_only)
-        while (await one.report()).again_in is not None:
-            pass
+        await _whole(one)
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,7 @@
 """The machine's clock steps by hours, forwards and back, under a whole supervisor with jobs that wait and run."""
 
 import json
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -28,6 +29,14 @@ HOUR = 3600
 GATE = "while [ ! -e {gate}/$CAF_RUN ]; do sleep 0.02; done"
 
 
+def _was_set(world: World, before: int) -> bool:
+    return len([line for line in world.log() if line["event"] == "clock.set"]) > before
+
+
+def _is_known(world: World, run: int) -> bool:
+    return run in world.jobs()
+
+
 @pytest.mark.parametrize(
     "steps",
     [
@@ -52,11 +61,11 @@ def test_a_clock_that_steps_by_hours(tmp_path: Path, steps: tuple[int, int]) -> 
             fresh = ahead.with_name("fresh")
             fresh.write_text(str(float(ahead.read_text()) + step))
             fresh.rename(ahead)
-            wait_until(lambda: sum(x["event"] == "clock.set" for x in world.log()) > before, what="clock.set")  # noqa: B023
+            wait_until(partial(_was_set, world, before), what="clock.set")
             assert states().count("RUNNING") == 2
             run = 490010 + number
             world.add_runs([run])
-            wait_until(lambda: run in world.jobs(), 60, "discover going on")  # noqa: B023
+            wait_until(partial(_is_known, world, run), 60, "discover going on")
             (gate / str(run)).touch()
             facts = json.loads(world.caf("status", "--json", check=False).stdout)
             assert not any(need["what"] in {"unknown", "failed"} for need in facts["needs"])

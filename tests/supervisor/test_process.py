@@ -212,7 +212,7 @@ class TestCommands:
                 assert "CANCELLING" in said.stdout
                 wait_until(lambda: world.jobs()[run] == goals[word], what=word)  # noqa: B023  # done with at once
                 assert time.monotonic() - begun < AT_ONCE
-                wait_until(lambda: not survivors(tokens[word]), what="the end of what was just being born")  # noqa: B023
+                wait_until(lambda: not survivors(tokens[word]), what="the end of what was just being born")  # noqa: B023  # likewise
             assert world.stop(process) == 0
         ways = {
             "kill": ["CANCELLING", "CANCELLED"],

@@ -1,6 +1,7 @@
 """Jobs that last an instant are handed over ahead of the slots; others are not, nor those behind them in the line."""
 
 from collections import Counter, deque
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -58,7 +59,7 @@ def test_kills_while_jobs_wait_for_their_turn_lose_and_double_none(tmp_path: Pat
     for _ in range(12):
         process = world.supervisor()
         mark = len(world.runs_started()) + 5
-        wait_until(lambda mark=mark: len(world.runs_started()) >= min(mark, len(runs)), what="some starts")  # type: ignore[misc]
+        wait_until(partial(world.has_started, min(mark, len(runs))), what="some starts")
         process.kill()
         process.wait()
         lost += world.query("SELECT count(*) FROM job WHERE state = 'SUBMITTING'")[0][0] > 2

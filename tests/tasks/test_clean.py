@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from caf.attention import needs
+from caf.domain.cleaning import Area
 from caf.domain.errors import CafError, QuotaError, Refused, StorageError
 from caf.domain.jobs import Word
 from caf.storage.child import FileChild
@@ -183,18 +184,25 @@ def test_a_share_alone_takes_one_area_a_round(tmp_path: Path) -> None:
     scene(tmp_path, act, more=f'provider = "afs"\nclient = ["{client}"]\n')
 
 
+async def meant(stage: Stage) -> Area:
+    """Have jobs done, and give the first area, whose removal is meant."""
+    await done(stage)
+    await clean.run_once(stage.house)
+    call, now = stage.house.database.call, stage.clock[0]
+    areas, _ = await call(removals.page, frozenset({"Fit"}), now, removals.FIRST)
+    await call(removals.intend, areas[:1], "it was full", now)
+    return areas[0]
+
+
 @pytest.mark.parametrize("begun", [False, True])
 def test_a_removal_that_was_begun_is_finished_and_one_that_was_only_meant_is_not(tmp_path: Path, begun: bool) -> None:
     """By a supervisor that has died since; it is not full any more."""
 
     async def act(stage: Stage) -> None:
-        await done(stage)
-        await clean.run_once(stage.house)
+        area = await meant(stage)
         call, now = stage.house.database.call, stage.clock[0]
-        areas, _ = await call(removals.page, frozenset({"Fit"}), now, removals.FIRST)
-        await call(removals.intend, areas[:1], "it was full", now)
         if begun:
-            assert await call(removals.begin, areas[0], now)
+            assert await call(removals.begin, area, now)
             going = stage.area(490001).parent / ".removing.1"
             stage.area(490001).rename(going)
             (going / "root" / "big").unlink()
@@ -210,16 +218,13 @@ def test_a_removal_that_was_begun_is_finished_and_one_that_was_only_meant_is_not
 @pytest.mark.parametrize("word", ["pin", "reset"])
 def test_a_person_who_is_quicker_than_the_duty_wins(tmp_path: Path, word: str) -> None:
     async def act(stage: Stage) -> None:
-        await done(stage)
-        await clean.run_once(stage.house)
+        area = await meant(stage)
         call, now = stage.house.database.call, stage.clock[0]
-        areas, _ = await call(removals.page, frozenset({"Fit"}), now, removals.FIRST)
-        await call(removals.intend, areas[:1], "it was full", now)
         if word == "pin":
             await call(pins.pin, 490001, "Fit", now + DAY, now, "anna", "look")
         else:
             await call(jobs.act, 490001, "Fit", Word.RESET, now, "anna")
-        assert not await call(removals.begin, areas[0], now)
+        assert not await call(removals.begin, area, now)
 
     scene(tmp_path, act, limit="10MB")
 

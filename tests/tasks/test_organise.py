@@ -1,6 +1,8 @@
 """Jobs on their way through a batch system that may refuse, forget, fall silent or lose its answers."""
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -230,16 +232,21 @@ def test_infrastructure_failures_end_after_so_many_attempts(world: World) -> Non
     play(world, scene)
 
 
+async def refused_for_long(stage: Stage, refuse: Callable[[Submission], Sighting]) -> Any:
+    """Have every submission of twelve minutes refused; gives the job."""
+    stage.batch.on_submit = refuse
+    for _ in range(12):
+        await stage.organise()
+        await stage.wait(60)
+    return stage.job(RUN)
+
+
 def test_a_refused_submission_is_tried_again_later_and_then_fails_with_the_systems_words(world: World) -> None:
     def refuse(submission: Submission) -> Sighting:
         raise BatchRefused("sbatch: error: invalid account u_ATLASLARCAL")
 
     async def scene(stage: Stage) -> None:
-        stage.batch.on_submit = refuse
-        for _ in range(12):
-            await stage.organise()
-            await stage.wait(60)
-        job = stage.job(RUN)
+        job = await refused_for_long(stage, refuse)
         assert (job["state"], job["result"]) == ("FAILED", "refused")
         assert "invalid account u_ATLASLARCAL" in job["reason"]
         assert len(stage.batch.submitted) == 3
@@ -257,11 +264,7 @@ def test_a_submission_for_which_there_is_no_room_waits_as_long_as_that_takes(wor
         raise BatchFull("sbatch: error: QOSMaxSubmitJobPerUserLimit: it is tried again")
 
     async def scene(stage: Stage) -> None:
-        stage.batch.on_submit = refuse
-        for _ in range(12):
-            await stage.organise()
-            await stage.wait(60)
-        job = stage.job(RUN)
+        job = await refused_for_long(stage, refuse)
         assert (job["state"], job["result"], job["tries"]) == ("SUBMITTING", None, 0)
         assert "QOSMaxSubmitJobPerUserLimit" in job["reason"]
         stage.batch.on_submit = None
