@@ -20,14 +20,17 @@ if ! command mkdir claim; then
     exit 0
 fi
 
-# The start record. `read` is a builtin, so /proc/self is this shell, and its start time is in the line.
-caf_host='' caf_boot='' caf_stat='' caf_uptime=''
+# The start record. `read` is a builtin, so /proc/self is this shell; field 22 there, the 20th after its name in
+# parentheses, is when it started. What is read, also below, is kept short: no shell reads more than a byte at once.
+caf_host='' caf_boot='' caf_stat='' caf_ticks='' caf_uptime=''
+caf_started() { [ $# -lt 20 ] || { shift 19; caf_ticks=$1; }; }
 { IFS= read -r caf_host </proc/sys/kernel/hostname; } 2>/dev/null || caf_host=$(uname -n)
 { IFS= read -r caf_boot </proc/sys/kernel/random/boot_id; } 2>/dev/null
 { IFS= read -r caf_stat </proc/self/stat; } 2>/dev/null
+caf_started ${caf_stat##*) }
 { read -r caf_uptime caf_line </proc/uptime; } 2>/dev/null
 caf_id="pid=$$"
-{ printf '%s\n' "token=$CAF_TOKEN" "host=$caf_host" "boot=$caf_boot" "$caf_id" "stat=$caf_stat" "uptime=$caf_uptime" \
+{ printf '%s\n' "token=$CAF_TOKEN" "host=$caf_host" "boot=$caf_boot" "$caf_id" "ticks=$caf_ticks" "uptime=$caf_uptime" \
     "batch=$caf_batch_id" end
 } >./start || { echo "caf: cannot write $caf_area/start" >&2; exit 75; }
 # A full NFS says so only at close, which no shell looks at: read it back before anything is started.

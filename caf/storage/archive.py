@@ -31,9 +31,9 @@ def archive_step(request: dict[str, Any], seconds: float) -> dict[str, Any]:
     """Do some seconds of the archiving of one attempt; called again with the same request it goes on.
 
     The request has: area, url (the attempt's folder in the archive, a path or root://), root (the part of a path that
-    is the same for all attempts and must be there), exclude (patterns), owner (database_id, run, job, attempt: an
-    object that the manifest keeps). Gives done and left (files), and at the end files, bytes and left_out, [[name,
-    why]] of the first few. StorageError, transient where it is worth while to try again.
+    is the same for all attempts and must be there), exclude (patterns), owner (whose attempt: an object that
+    the manifest keeps). Gives done and left (files), and at the end files, bytes and left_out, [[name, why]] of the
+    first few. StorageError, transient where it is worth while to try again.
     """
     key = json.dumps(request, sort_keys=True)
     if key not in _under_way:

@@ -109,7 +109,7 @@ def _start_fields(fields: dict[str, str]) -> dict[str, Any]:
         "host": fields["host"],
         "boot": fields["boot"],
         "pid": int(fields["pid"]),
-        "start_ticks": start_ticks(fields["stat"]),
+        "start_ticks": int(fields["ticks"]) if fields["ticks"] else None,
         "uptime": _seconds(fields["uptime"]),
         "batch_id": fields.get("batch") or None,
     }
@@ -136,20 +136,6 @@ def _exit_code(text: str) -> int:
 
 def _seconds(text: str) -> float | None:
     return float(text) if text else None
-
-
-def start_ticks(line: str) -> int | None:
-    """Give field 22 of a line of /proc/PID/stat: when the process started, in clock ticks since boot (proc(5)).
-
-    Field 2 is the program's name in parentheses and may itself hold blanks and parentheses. None for an empty line,
-    as a node without /proc writes it; ValueError if it is not such a line.
-    """
-    if not line:
-        return None
-    fields = line[line.rindex(")") + 1 :].split()
-    if len(fields) < 20:
-        raise ValueError(f"{line!r} is no line of /proc/PID/stat")
-    return int(fields[19])
 
 
 def revoke(area: str, token: str) -> str:

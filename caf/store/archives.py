@@ -7,9 +7,9 @@ from caf.store.database import transaction
 
 
 def due(conn: sqlite3.Connection, now: float, limit: int) -> list[sqlite3.Row]:
-    """Give attempts whose archiving is due, the longest due first, with run, job, listener and configuration_id."""
+    """Give attempts whose archiving is due, the longest due first, with token, run, job, listener, configuration_id."""
     return conn.execute(
-        "SELECT attempt.job_id, attempt.attempt, attempt.archive_tries, job.run, job.job, job.listener, "
+        "SELECT attempt.job_id, attempt.attempt, attempt.token, attempt.archive_tries, job.run, job.job, job.listener, "
         "job.configuration_id FROM attempt JOIN job ON job.id = attempt.job_id "
         "WHERE attempt.archive_due IS NOT NULL AND attempt.archive_due <= ? "
         "ORDER BY attempt.archive_due, attempt.job_id, attempt.attempt LIMIT ?",
@@ -33,10 +33,12 @@ def troubled(conn: sqlite3.Connection) -> tuple[int, sqlite3.Row | None]:
     return len(rows), rows[0] if rows else None
 
 
-def place_of(conn: sqlite3.Connection, job_id: int, attempt: int) -> str | None:
-    """Give where an attempt is archived; None if it is not."""
-    row = conn.execute("SELECT archive FROM attempt WHERE job_id = ? AND attempt = ?", (job_id, attempt)).fetchone()
-    return None if row is None else row[0]
+def kept(conn: sqlite3.Connection, job_id: int, attempt: int) -> tuple[str | None, str]:
+    """Give where an attempt is archived, if it is, and its token."""
+    row = conn.execute(
+        "SELECT archive, token FROM attempt WHERE job_id = ? AND attempt = ?", (job_id, attempt)
+    ).fetchone()
+    return row["archive"], row["token"]
 
 
 def not_wanted(conn: sqlite3.Connection, attempts: Sequence[tuple[int, int]]) -> None:

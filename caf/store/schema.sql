@@ -256,8 +256,8 @@ CREATE TRIGGER job_counted AFTER INSERT ON job BEGIN
     INSERT INTO job_count VALUES (NEW.job, NEW.state, 1) ON CONFLICT (job, state) DO UPDATE SET jobs = jobs + 1;
 END;
 CREATE TRIGGER job_recounted AFTER UPDATE OF state ON job WHEN OLD.state <> NEW.state BEGIN
-    UPDATE job_count SET jobs = jobs - 1 WHERE job = OLD.job AND state = OLD.state;
-    INSERT INTO job_count VALUES (NEW.job, NEW.state, 1) ON CONFLICT (job, state) DO UPDATE SET jobs = jobs + 1;
+    INSERT INTO job_count VALUES (OLD.job, OLD.state, -1), (NEW.job, NEW.state, 1)
+        ON CONFLICT (job, state) DO UPDATE SET jobs = jobs + excluded.jobs;
 END;
 
 CREATE TRIGGER job_shown AFTER INSERT ON job BEGIN
@@ -265,13 +265,13 @@ CREATE TRIGGER job_shown AFTER INSERT ON job BEGIN
         ON CONFLICT (kind, number) DO UPDATE SET changes = changes + 1;
 END;
 CREATE TRIGGER job_shown_anew AFTER UPDATE OF state, reason, batch_id, unknown_since, twins, lost, updated,
-    acknowledged, mark, marked, adopted ON job
+    acknowledged, mark, marked, adopted ON job WHEN OLD.state = NEW.state
 BEGIN
     INSERT INTO page (kind, number) VALUES ('jobs', NEW.id / 500), ('details', NEW.run / 32)
         ON CONFLICT (kind, number) DO UPDATE SET changes = changes + 1;
 END;
-CREATE TRIGGER job_shown_with_its_run AFTER UPDATE OF state ON job BEGIN
-    INSERT INTO page (kind, number) VALUES ('runs', NEW.run / 512)
+CREATE TRIGGER job_shown_with_its_run AFTER UPDATE OF state ON job WHEN OLD.state <> NEW.state BEGIN
+    INSERT INTO page (kind, number) VALUES ('jobs', NEW.id / 500), ('details', NEW.run / 32), ('runs', NEW.run / 512)
         ON CONFLICT (kind, number) DO UPDATE SET changes = changes + 1;
 END;
 
@@ -451,7 +451,8 @@ CREATE TABLE audit (
     why TEXT NOT NULL
 );
 CREATE INDEX audit_run ON audit (run, job);
-CREATE TRIGGER audit_shown AFTER INSERT ON audit WHEN NEW.run IS NOT NULL BEGIN
+-- What the organise duty writes goes with a change of the job itself, which has been noted already.
+CREATE TRIGGER audit_shown AFTER INSERT ON audit WHEN NEW.run IS NOT NULL AND NEW.who <> 'organise' BEGIN
     UPDATE page SET changes = changes + 1 WHERE kind = 'details' AND number = NEW.run / 32;
 END;
 

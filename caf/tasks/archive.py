@@ -124,13 +124,17 @@ def _request(house: House, row: sqlite3.Row, table: JobTable) -> dict[str, Any]:
         "url": url,
         "root": fixed_part(pattern),
         "exclude": list(table.archive_exclude),
-        "owner": {
-            "database_id": house.database_id,
-            "run": row["run"],
-            "job": row["job"],
-            "attempt": row["attempt"],
-        },
+        "owner": owner_of(house, row["run"], row["job"], row["attempt"], row["token"]),
     }
+
+
+def owner_of(house: House, run: int, job: str, attempt: int, token: str) -> dict[str, Any]:
+    """Give what a manifest says of whose the archive is.
+
+    With the token: a database restored from before an attempt may use its number again, and nothing that is archived
+    may be overwritten by that.
+    """
+    return {"database_id": house.database_id, "run": run, "job": job, "attempt": attempt, "token": token}
 
 
 def fixed_part(pattern: str) -> str:

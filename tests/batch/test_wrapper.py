@@ -37,6 +37,18 @@ def test_a_payload_runs_in_its_area_and_leaves_both_records(shell: str, tmp_path
     assert before - 1 <= began["at"] <= ended["at"] <= time.time() + 1
 
 
+def test_the_start_time_is_found_behind_any_program_name(shell: str, tmp_path: Path) -> None:
+    """The name stands in parentheses before it, and may itself hold blanks and parentheses."""
+    named = tmp_path / "s (h) 1 2"
+    named.symlink_to(shell)
+    area = make_area(tmp_path, ["sh", "-c", "cat /proc/$PPID/stat"])
+    with start(str(named), area) as process:
+        process.communicate(timeout=30)
+    line = (area / "log/stdout").read_text()
+    assert "(s (h) 1 2)" in line
+    assert record(area)["start"]["start_ticks"] == int(line.rpartition(")")[2].split()[19])
+
+
 def test_what_is_made_is_the_groups_too(shell: str, tmp_path: Path) -> None:
     area = make_area(tmp_path)
     run(shell, area)

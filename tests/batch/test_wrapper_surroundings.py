@@ -86,7 +86,7 @@ def test_an_empty_environment_is_enough(shell: str, tmp_path: Path) -> None:
 
 
 def test_the_users_environment_arrives_unchanged(shell: str, tmp_path: Path) -> None:
-    mine = {"host": "h", "code": "c", "token": "t", "stat": "s", "PATH": os.environ["PATH"]}
+    mine = {"host": "h", "code": "c", "token": "t", "ticks": "s", "PATH": os.environ["PATH"]}
     area = make_area(tmp_path, ["env"])
     run(shell, area, env=mine)
     lines = (area / "log/stdout").read_text().splitlines()

@@ -38,7 +38,6 @@ command = ["/bin/true"]
 [batch]
 slots = 100000
 """
-STAT = " ".join(["4242 (sh) S", *("0",) * 18, "123456", *("0",) * 30])
 
 
 class AtOnce:
@@ -95,7 +94,7 @@ def make_active(conn: sqlite3.Connection, work: Path, jobs: int, configuration_i
             area = work / f"{number}_Fit" / "1"
             (area / "claim" if running else area).mkdir(parents=True)
             if running:
-                lines = [f"token={token}", "host=node7", "boot=0123", "pid=4242", f"stat={STAT}", "uptime=1.0"]
+                lines = [f"token={token}", "host=node7", "boot=0123", "pid=4242", "ticks=123456", "uptime=1.0"]
                 (area / "start").write_text("\n".join([*lines, f"batch={number}", "end", ""]))
 
 

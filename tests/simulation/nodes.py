@@ -176,7 +176,7 @@ class Nodes:
         self._lag(area / "claim", sure=True)
         yield draw.choice((0.01, 0.01, 30.0))
         boot = f"uptime={self.now():.2f}"
-        start = [f"token={attempt.token}", "host=node7", "boot=b", "pid=7", "stat=", boot, f"batch={process.batch_id}"]
+        start = [f"token={attempt.token}", "host=node7", "boot=b", "pid=7", "ticks=", boot, f"batch={process.batch_id}"]
         if (area / "start").is_dir():
             return CANNOT
         yield from self._record(area / "start", start)

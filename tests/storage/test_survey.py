@@ -47,7 +47,7 @@ def test_an_area_says_whose_it_is_and_how_far_it_came(area: Path) -> None:
     common = {"exists": True, "script": True, "facts": FACTS, "token": TOKEN, "error": None, "foreign": False}
     assert look(area) == {**common, "claim": False, "revoked": False, "ended": False}
     (area / "claim").mkdir()
-    (area / "start").write_text(f"token={TOKEN}\nhost=n\nboot=b\npid=1\nstat=\nuptime=1\nend\n")
+    (area / "start").write_text(f"token={TOKEN}\nhost=n\nboot=b\npid=1\nticks=\nuptime=1\nend\n")
     assert look(area) == {**common, "claim": True, "revoked": False, "ended": False}
     (area / "exit").write_text(f"token={TOKEN}\ncode=0\nhost=n\nboot=b\nuptime=2\nend\n")
     assert look(area)["ended"] is True

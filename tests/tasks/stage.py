@@ -103,7 +103,7 @@ class Stage:
     def run(self, run: int, attempt: int = 1, token: str | None = None, batch_id: str = "") -> None:
         """Claim an attempt and write its start record, as the wrapper on a node does."""
         self.claim(run, attempt)
-        lines = [f"token={token or self.job(run)['token']}", "host=node7", "boot=x", "pid=1", "stat=", "uptime=1.0"]
+        lines = [f"token={token or self.job(run)['token']}", "host=node7", "boot=x", "pid=1", "ticks=", "uptime=1.0"]
         lines += [f"batch={batch_id}"]
         (self.area(run, attempt) / "start").write_text("\n".join([*lines, "end", ""]))
 

@@ -2,9 +2,10 @@
 
 import json
 import shutil
+import sqlite3
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,24 @@ async def ended(stage: Stage, run: int = FIRST, **how: Any) -> None:
     await stage.organise()
 
 
+def test_what_an_attempt_of_the_same_number_left_is_not_overwritten(world: World) -> None:
+    """As after a restore from before that attempt: its area was cleaned, and nobody knows any more that it was."""
+
+    async def scene(stage: Stage) -> None:
+        await ended(stage)
+        await archive.run_once(stage.house)
+        before = (kept(world) / "log/stdout").read_bytes(), (kept(world) / MANIFEST).read_bytes()
+        with closing(sqlite3.connect(world.database)) as conn, conn:
+            conn.execute("UPDATE attempt SET token = token || '0', archived = NULL, archive = NULL, archive_due = 0")
+        (stage.area(FIRST) / "log/stdout").write_text("another attempt's\n")
+        with suppress(CafError):
+            await archive.run_once(stage.house)
+        assert "is the archive of" in row(world)["archive_error"]
+        assert ((kept(world) / "log/stdout").read_bytes(), (kept(world) / MANIFEST).read_bytes()) == before
+
+    play(world, scene)
+
+
 @pytest.mark.parametrize("good", [True, False])
 def test_good_and_failed_attempts_are_archived(world: World, good: bool) -> None:
     async def scene(stage: Stage) -> None:
@@ -65,7 +84,8 @@ def test_good_and_failed_attempts_are_archived(world: World, good: bool) -> None
             "archive_error": None,
         }
         told = json.loads((kept(world) / MANIFEST).read_text())
-        owner = {"database_id": stage.house.database_id, "run": FIRST, "job": "Fit", "attempt": 1}
+        ((token,),) = stage.world.query("SELECT token FROM attempt WHERE attempt = 1 LIMIT 1")
+        owner = {"database_id": stage.house.database_id, "run": FIRST, "job": "Fit", "attempt": 1, "token": token}
         assert told["owner"] == owner
         assert {"job.json", "exit", "start", "caf.sh", "log/stdout"} - {one["name"] for one in told["files"]} <= (
             set() if good else {"log/stdout"}

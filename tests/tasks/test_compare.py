@@ -43,7 +43,7 @@ def records(area: Path, attempt: int = 1, code: int | None = 0) -> None:
     """Write the records of an attempt that began, and with a code ended."""
     token = TOKEN.format(attempt=attempt)
     (area / "claim").mkdir()
-    (area / "start").write_text(f"token={token}\nhost=node7\nboot=x\npid=1\nstat=\nuptime=1.0\nend\n")
+    (area / "start").write_text(f"token={token}\nhost=node7\nboot=x\npid=1\nticks=\nuptime=1.0\nend\n")
     if code is not None:
         (area / "log/stdout").write_text("good #RUN\n")
         (area / "root/out").write_text("out\n")

@@ -7,7 +7,7 @@ from caf.domain.accounts import Weight
 from caf.domain.cleaning import Area
 from caf.domain.errors import CafError, StorageTimeout
 from caf.store import archives, removals
-from caf.tasks.archive import fixed_part
+from caf.tasks.archive import fixed_part, owner_of
 from caf.tasks.clean.shift import Round
 from caf.tasks.house import QUICK, House
 
@@ -81,19 +81,15 @@ async def remove(round_: Round, area: Area) -> bool:
 async def _lacks(round_: Round, area: Area) -> str | None:
     """Say what its archive does not hold, if anything: right before it goes."""
     house = round_.house
-    url = str(await house.database.call(archives.place_of, area.job_id, area.attempt))
+    place, token = await house.database.call(archives.kept, area.job_id, area.attempt)
+    url = str(place)
     job = house.configuration.jobs.get(area.job)
     request = {
         "work": str(house.configuration.caf.work),
         "area": house.area({"run": area.run, "job": area.job}, area.attempt),
         "url": url,
         "root": fixed_part(job.archive) if job is not None and job.archive else url.rpartition("/")[0],
-        "owner": {
-            "database_id": house.database_id,
-            "run": area.run,
-            "job": area.job,
-            "attempt": area.attempt,
-        },
+        "owner": owner_of(house, area.run, area.job, area.attempt, token),
     }
     lacks: str | None = await round_.files.call("archive_lacks", request, timeout=_look(house))
     return lacks
