@@ -103,7 +103,7 @@ def _account(conn: sqlite3.Connection, now: float) -> list[Need]:
 
 def _failing(row: dict[str, Any]) -> Need:
     times = f" ({row['failures']} times running)" if row["failures"] > 1 else ""
-    text = f"{row['name']} fails{times}: {harmless(row['error'])}"
+    text = f"the duty {row['name']} fails{times}: {harmless(row['error'])}"
     return Need("duty", text, "caf check", row["failures"] >= PERSISTENT, about=row["name"])
 
 

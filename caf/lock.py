@@ -11,6 +11,7 @@ from pathlib import Path
 from caf.domain.errors import Refused
 
 TRIES, PAUSE = 10, 0.1  # `caf status` holds the lock for an instant when it asks who has it
+SUPERVISOR = "supervisor"
 
 
 class Lock:
@@ -34,12 +35,15 @@ class Lock:
 
 
 @contextmanager
-def held(path: Path, now: float) -> Iterator[Lock]:
-    """Hold the lock at `path`; Refused names host and process of whoever holds it."""
+def held(path: Path, now: float, what: str = SUPERVISOR) -> Iterator[Lock]:
+    """Hold the lock at `path`; Refused names host and process of whoever holds it.
+
+    `what` is who holds it: a supervisor, or the command that keeps all supervisors out while it is at work.
+    """
     lock, descriptor = _take(path)
     try:
         os.ftruncate(descriptor, 0)
-        facts = {"host": os.uname().nodename, "pid": os.getpid(), "since": now}
+        facts = {"host": os.uname().nodename, "pid": os.getpid(), "since": now, "what": what}
         os.pwrite(descriptor, json.dumps(facts).encode(), 0)
         yield lock
     finally:
@@ -57,12 +61,10 @@ def _take(path: Path) -> tuple[Lock, int]:
                 return lock, descriptor
             os.close(descriptor)
         except BlockingIOError:
-            who = _read(descriptor)
+            what, who = _read(descriptor)
             os.close(descriptor)
             if attempt == TRIES - 1:
-                raise Refused(
-                    f"{path}: another supervisor runs already: {who}: end it first, or leave it to its work"
-                ) from None
+                raise Refused(f"{path}: {_in_the_way(what, who)}") from None
             time.sleep(PAUSE)
         except OSError:
             os.close(descriptor)
@@ -70,8 +72,14 @@ def _take(path: Path) -> tuple[Lock, int]:
     raise Refused(f"{path}: is removed again and again: find out by what, then start the supervisor anew")
 
 
+def _in_the_way(what: str, who: str) -> str:
+    if what == SUPERVISOR:
+        return f"another supervisor runs already: {who}: end it first, or leave it to its work"
+    return f"`{what}` is at work: {who}: wait until it has ended, then type the same again"
+
+
 def holder(path: Path) -> str | None:
-    """Say which process on which host holds the lock; None if nobody does."""
+    """Say which process on which host is the supervisor; None if there is none, but perhaps a command at work."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
@@ -79,16 +87,18 @@ def holder(path: Path) -> str | None:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
-        return _read(descriptor)
+        what, who = _read(descriptor)
+        return who if what == SUPERVISOR else None
     finally:
         os.close(descriptor)
     return None
 
 
-def _read(descriptor: int) -> str:
+def _read(descriptor: int) -> tuple[str, str]:
+    """Give what holds the lock, and which process that is."""
     try:
         facts = json.loads(os.pread(descriptor, 4096, 0))
         since = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(facts["since"]))
-        return f"process {facts['pid']} on {facts['host']} since {since}"
+        return str(facts.get("what", SUPERVISOR)), f"process {facts['pid']} on {facts['host']} since {since}"
     except (ValueError, KeyError, TypeError):
-        return "a process that has not said which it is yet"
+        return SUPERVISOR, "a process that has not said which it is yet"

@@ -34,6 +34,11 @@ def ago(moment: float | None, now: float) -> str:
     return f"{span(now - moment)} ago" if moment < now else f"in {span(moment - now)}"
 
 
+def ended(result: str, reason: str) -> str:
+    """Give how a job ended and why; a reason that begins with the result, as `exit code 1` does, says both."""
+    return reason if reason.startswith(f"{result.replace('_', ' ')} ") else f"{result}: {reason}"
+
+
 def iso(moment: float | None) -> str | None:
     """Give a moment of caf's own doings (s since 1970) for JSON."""
     return None if moment is None else iso_time(int(moment * SECOND))

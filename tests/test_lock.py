@@ -45,6 +45,19 @@ def test_a_second_is_refused_and_told_who_the_first_is(tmp_path: Path) -> None:
     assert holder(path) is None
 
 
+def test_a_command_that_keeps_supervisors_out_is_not_called_one(tmp_path: Path) -> None:
+    """Else a start during `caf db restore` is told of a supervisor that nobody finds."""
+    path = tmp_path / "caf.lock"
+    with held(path, 1_750_000_000.0, "caf db restore"):
+        with pytest.raises(Refused) as refusal, held(path, 0.0):
+            pass
+        assert holder(path) is None
+    who = f"process {os.getpid()} on {os.uname().nodename} since 2025-06-15 15:06:40 UTC"
+    assert str(refusal.value) == (
+        f"{path}: `caf db restore` is at work: {who}: wait until it has ended, then type the same again"
+    )
+
+
 def test_a_lock_whose_holder_was_killed_is_free(tmp_path: Path) -> None:
     path = tmp_path / "caf.lock"
     with hold(path) as first:

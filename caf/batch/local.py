@@ -9,12 +9,20 @@ one the job is running.
 import asyncio
 import os
 import signal
-import subprocess
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 from caf.batch.interface import Submission, Watched
-from caf.batch.processes import Identity, boot_id, environment_of, process_of, process_start, survivors
+from caf.batch.processes import (
+    Identity,
+    boot_id,
+    environment_of,
+    keep_from_children,
+    process_of,
+    process_start,
+    spawn,
+    survivors,
+)
 from caf.domain.errors import BatchError
 from caf.domain.following import Sight, Sighting
 from caf.domain.jobs import Result
@@ -46,14 +54,16 @@ class LocalBatch:
         self._slots = slots
         self._waiting: dict[str, Submission] = {}  # by token, in their order
         self._boot = boot_id()
-        self._children: dict[int, subprocess.Popen[bytes]] = {}
+        self._children: set[int] = set()  # pids of processes that this one started, and has not reaped
         self._watched: dict[Identity, int] = {}  # to the pidfd
+        self._unwatched: dict[int, tuple[int | None, str]] = {}  # pid to start and token: none was to be had
         self._asked_to_end: dict[str, float] = {}  # token to when
         self._wrappers: dict[str, Identity] = {}  # token to who led its session
         self._just_ended: set[str] = set()  # tokens
         self._telling: asyncio.TimerHandle | None = None
         # In bytes, as the kernel wants it: a hundred variables would be encoded anew for each job.
         self._environment = {n: value for n, value in os.environb.items() if os.fsdecode(n) not in NOT_FOR_JOBS}
+        keep_from_children()
 
     async def group_use(self, group: str) -> int | None:
         """Say that it is not known: this machine has no groups."""
@@ -64,13 +74,16 @@ class LocalBatch:
 
         Its area is entered by the shell, where a hang hurts nobody.
         """
-        if self._waiting or len(self._watched) >= self._slots():
+        if self._waiting or self._in_use() >= self._slots():
             self._waiting[submission.token] = submission
             return Sighting(Sight.PENDING, reason=WAITS)
         return self._start(submission)
 
+    def _in_use(self) -> int:
+        return len(self._watched) + len(self._unwatched)
+
     def _start_waiting(self) -> None:
-        while self._waiting and len(self._watched) < self._slots():
+        while self._waiting and self._in_use() < self._slots():
             token, submission = next(iter(self._waiting.items()))
             del self._waiting[token]
             try:
@@ -80,35 +93,41 @@ class LocalBatch:
 
     def _start(self, submission: Submission) -> Sighting:
         try:
-            child = self._spawn(submission)
+            pid = spawn(submission.script, {**self._environment, b"CAF_TOKEN": submission.token.encode("ascii")})
         except OSError as error:
             raise BatchError(f"no process could be started: {error.strerror}: see `ulimit -u` and memory") from None
-        self._children[child.pid] = child
-        ticks = process_start(child.pid)
+        self._children.add(pid)
+        try:
+            ticks = process_start(pid)
+        except BatchError:  # it runs, and its start record will tell the rest
+            self._unwatched[pid] = (None, submission.token)
+            return Sighting(Sight.RUNNING)
         if ticks is None:  # over already: its records tell
-            del self._children[child.pid]
-            child.wait()
+            self._reap(pid)
             self._tell(submission.token)
             return Sighting(Sight.RUNNING)
-        identity = Identity(child.pid, ticks, self._boot[:8])
+        identity = Identity(pid, ticks, self._boot[:8])
         self._watch(identity, submission.token)
         return Sighting(Sight.RUNNING, str(identity))
 
-    def _spawn(self, submission: Submission) -> subprocess.Popen[bytes]:
-        """Start the process, which takes about a millisecond; asyncio's own way would keep a thread for each job."""
-        return subprocess.Popen(
-            ["/bin/sh", submission.script],
-            cwd="/",
-            env={**self._environment, b"CAF_TOKEN": submission.token.encode("ascii")},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
+    def _reap(self, pid: int) -> None:
+        """Let a process that has ended go, if it is this one's child."""
+        if pid in self._children:
+            self._children.remove(pid)
+            os.waitpid(pid, 0)
 
     async def look(self, watched: Sequence[Watched]) -> dict[str, Sighting]:
         """Say of each whether its process, or one that it left behind, is alive."""
+        for pid, (ticks, token) in list(self._unwatched.items()):
+            if self._is_over(pid, ticks):
+                self._ended(Identity(pid, ticks or 0, self._boot[:8]), token)
         return {one.token: self._look(one) for one in watched}
+
+    def _is_over(self, pid: int, ticks: int | None) -> bool:
+        """Tell whether one that no descriptor watches has ended; of a child that takes none."""
+        if pid in self._children:
+            return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+        return process_start(pid) != ticks
 
     def _look(self, one: Watched) -> Sighting:
         if one.token in self._waiting:
@@ -165,7 +184,8 @@ class LocalBatch:
 
     def _make_end(self, token: str) -> None:
         """Kill what has not heeded TERM. No round may come soon, and none at all if it is only what a payload left."""
-        self._signal(token, signal.SIGKILL)
+        with suppress(BatchError):  # what cannot be looked at now is asked to end once more in a later round
+            self._signal(token, signal.SIGKILL)
         self._tell(token)
         asyncio.get_running_loop().call_later(FORGET_AFTER, self._forget, token)
 
@@ -209,18 +229,19 @@ class LocalBatch:
             self._ended(identity, token)
             return
         except OSError:  # no descriptor to be had: its end is seen in a later round
+            self._unwatched[identity.pid] = (identity.ticks, token)
             return
+        self._unwatched.pop(identity.pid, None)
         self._watched[identity] = descriptor
         asyncio.get_running_loop().add_reader(descriptor, self._ended, identity, token)
 
     def _ended(self, identity: Identity, token: str) -> None:
+        self._unwatched.pop(identity.pid, None)
         descriptor = self._watched.pop(identity, None)
         if descriptor is not None:
             asyncio.get_running_loop().remove_reader(descriptor)
             os.close(descriptor)
-        child = self._children.pop(identity.pid, None)
-        if child is not None:
-            child.wait()
+        self._reap(identity.pid)
         self._start_waiting()
         self._tell(token)
 
@@ -234,7 +255,5 @@ class LocalBatch:
             asyncio.get_running_loop().remove_reader(descriptor)
             os.close(descriptor)
         self._watched.clear()
-        for child in self._children.values():
-            if child.poll() is None:
-                child.returncode = 0  # ours no longer: without this, Popen warns that a child still runs
+        self._unwatched.clear()
         self._children.clear()

@@ -3,14 +3,22 @@
 A process is known by pid, start time and boot, so that a pid that is used again is never taken for it.
 """
 
+import errno
 import os
+import signal
 import time
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from caf.domain.errors import BatchError
+
+SHELL = "/bin/sh"
+IGNORED = (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGHUP, signal.SIGINT, signal.SIGQUIT)
+"""Signals that Python, nohup or a shell in the background may have ignored; no shell could have them back."""
 STAT = 4096  # bytes, more than a line of /proc/PID/stat has
+NO_MORE_FILES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
 EXEC_LOOKS = 100  # one a millisecond, at a process that hides its token within exec
 
 
@@ -47,17 +55,50 @@ def boot_id() -> str:
 
 
 def process_start(pid: int) -> int | None:
-    """Give a process's start in clock ticks since boot (field 22 of its stat); None if it is gone or a zombie."""
+    """Give a process's start in clock ticks since boot (field 22 of its stat); None if it is gone or a zombie.
+
+    BatchError where this process cannot open another file: what cannot be looked at has not ended.
+    """
     try:
         descriptor = os.open(f"/proc/{pid}/stat", os.O_RDONLY | os.O_CLOEXEC)
         try:
             stat = os.read(descriptor, STAT)
         finally:
             os.close(descriptor)
-    except OSError:
+    except OSError as error:
+        _nothing(error)
         return None
     fields = stat[stat.rindex(b")") + 2 :].split()
     return None if fields[0] in {b"Z", b"X"} else int(fields[19])
+
+
+def spawn(script: str, environment: Mapping[bytes, bytes]) -> int:
+    """Start a shell script in a session of its own, with no input and its output nowhere; gives its pid, or OSError.
+
+    It takes under a millisecond, in which nothing else is done here: subprocess takes twice that, and asyncio keeps a
+    thread for each child. What else it might inherit is seen to by `keep_from_children`.
+    """
+    return os.posix_spawn(
+        SHELL,
+        [SHELL, script],
+        environment,
+        file_actions=[
+            (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+            (os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0),
+            (os.POSIX_SPAWN_DUP2, 1, 2),
+        ],
+        setsid=True,
+        setsigmask=[],
+        setsigdef=IGNORED,
+    )
+
+
+def keep_from_children() -> None:
+    """Have children inherit no file that this process itself inherited: a lock, say, that whoever started it holds."""
+    for name in os.listdir("/proc/self/fd"):
+        with suppress(OSError):  # that of this very folder is closed again
+            if int(name) > 2:
+                os.set_inheritable(int(name), False)
 
 
 def survivors(token: str, session: int | None = None) -> list[int]:
@@ -67,8 +108,13 @@ def survivors(token: str, session: int | None = None) -> list[int]:
     again while anybody is in it.
     """
     mark = b"CAF_TOKEN=" + token.encode("ascii")
-    pids = [n for n in os.listdir("/proc") if n.isdecimal()]
-    ours = [int(n) for n in pids if mark in environment_of(n).split(b"\0") or (session and session_of(n) == session)]
+    try:
+        pids = [n for n in os.listdir("/proc") if n.isdecimal()]
+    except OSError as error:
+        _nothing(error)
+        raise
+    # The session first: the environment of a process that hangs in the kernel, for want of memory, may hang its reader.
+    ours = [int(n) for n in pids if (session and session_of(n) == session) or mark in environment_of(n).split(b"\0")]
     return [pid for pid in ours if process_start(pid) is not None]
 
 
@@ -76,7 +122,8 @@ def session_of(pid: str) -> int | None:
     """Give the session that a process is in (field 6 of its stat)."""
     try:
         stat = Path("/proc", pid, "stat").read_text(encoding="utf-8", errors="replace")
-    except OSError:
+    except OSError as error:
+        _nothing(error)
         return None
     return int(stat[stat.rindex(")") + 2 :].split()[3])
 
@@ -87,7 +134,7 @@ def environment_of(pid: str) -> bytes:
     While a program is being loaded by exec there are neither arguments nor environment for an instant, which must not
     be taken for an end: then it is looked again.
     """
-    with suppress(OSError):
+    try:
         for _ in range(EXEC_LOOKS):
             if text := Path("/proc", pid, "environ").read_bytes():
                 return text
@@ -96,4 +143,12 @@ def environment_of(pid: str) -> bytes:
             if loaded and not Path("/proc", pid, "environ").read_bytes():
                 return b""
             time.sleep(0.001)
+    except OSError as error:
+        _nothing(error)
     return b""
+
+
+def _nothing(error: OSError) -> None:
+    """Take what cannot be read for gone or another's; but BatchError where no more files can be opened."""
+    if error.errno in NO_MORE_FILES:
+        raise BatchError(f"processes cannot be looked at: {error.strerror}: see `ulimit -n`") from error

@@ -66,7 +66,7 @@ def restore(
     mark = _mark(place)
     order = restoring.Order(who, why, mark.get("owner"), mark.get("newest"))
     make_folder(place.state)
-    with held(place.state / paths.LOCK, time.time()), busy("restoring"):
+    with held(place.state / paths.LOCK, time.time(), "caf db restore"), busy("restoring"):
         done = restoring.restore(file, place.state / paths.DATABASE, order, time.time())
     _tell(file, done, mark)
 

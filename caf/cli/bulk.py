@@ -15,7 +15,7 @@ from caf.cli.options import Place
 from caf.cli.progress import Progress
 from caf.cli.text import counted, harmless
 from caf.domain.errors import Refused
-from caf.domain.jobs import State
+from caf.domain.jobs import SPOILING, State
 from caf.store.bulk import GROUP, Meant, do_group
 from caf.store.queries import JobFilter, jobs
 
@@ -144,6 +144,8 @@ def _preview(word: str, meant: Sequence[Meant], possible: Callable[[State], bool
         print(f"  of runs {able[0].run} to {able[-1].run}")
     if others := len(meant) - len(able):
         print(f"{others} more would be refused, for in their state {word} is not possible")
+    if good := sum(one.state is State.DONE for one in able) if word in SPOILING else 0:
+        print(f"{good} of them {'is' if good == 1 else 'are'} DONE: a result there would count as good no more")
     if able:
         print("To do it, type the same with --yes")
 

@@ -4,6 +4,7 @@ import os
 import shutil
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 
 ENOUGH = 200_000_000  # bytes free; below it `caf status` asks for a person too
 FEW = 5  # of many alike, as many are shown
+_said: Counter[str] = Counter()
+"""How many findings of each word the check has said so far."""
 
 
 def check(
@@ -48,10 +51,12 @@ def check(
 
     place = Place.of(config, state)
     configuration = load(place.config)
+    _said.clear()
     listeners = counted(len(configuration.listeners_in_force()), "listener")
     jobs = counted(sum(job.enabled for job in configuration.jobs.values()), "job")
     _say("ok", f"{place.config}: {listeners}, {jobs}")
     if _listeners(place, configuration):
+        print("Correct the listeners first: nothing else was checked")
         raise typer.Exit(2)
     for key in configuration.unheeded():
         _say("note", f"{key} does nothing without [{JOB_KEYS[key.rpartition('.')[2]]}], which is not in the file")
@@ -65,13 +70,26 @@ def check(
             _mail(configuration),
             _credentials(configuration),
         ]
+    _verdict()
     if not all(good):
         raise typer.Exit(1)
+
+
+def _verdict() -> None:
+    """End with what it comes to; notes need nothing."""
+    hide()
+    bad, warned = _said["BAD"], _said["warn"]
+    warnings = counted(warned, "warning")
+    if bad:
+        print(coloured(f"{counted(bad, 'thing')} to mend{f', {warnings}' if warned else ''}", ANSWERS.get("BAD")))
+    else:
+        print(f"all is well, with {warnings}" if warned else coloured("all is well", ANSWERS.get("ok")))
 
 
 def _say(word: str, text: str) -> None:
     """Print a finding: ok, note, warn or BAD."""
     hide()
+    _said[word] += 1
     for place, line in enumerate(str(text).split("\n")):
         told = wrapped(harmless(line), first=f"{word:<6}" if place == 0 else " " * 6, rest=" " * 6)
         print(coloured(word, ANSWERS.get(word)) + told[len(word) :] if place == 0 else told)

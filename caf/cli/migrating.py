@@ -28,7 +28,7 @@ def migrate(config: Config = None, state: StateDir = None) -> None:
         print("there is no database yet: it is made by the first `caf run`")
         return
     os.umask(0o007)
-    with lock.held(place.state / paths.LOCK, time.time()):
+    with lock.held(place.state / paths.LOCK, time.time(), "caf db migrate"):
         before = _schema(path)
         connect(path, create=True).close()
     if before == VERSION:

@@ -12,9 +12,9 @@ from typing import Annotated, Any
 import typer
 
 from caf.cli.options import By, Config, JobName, Listener, Place, Reason, Runs, SinceChange, States, as_text
-from caf.cli.text import harmless
-from caf.domain.jobs import Answer, State, Word, target_of
-from caf.store.jobs import act
+from caf.cli.text import harmless, warn
+from caf.domain.jobs import SPOILING, Answer, State, Word, target_of
+from caf.store.jobs import act, find
 from caf.store.remarks import acknowledge
 
 _HELP = {
@@ -167,8 +167,12 @@ class Order:
 
 def _one(place: Place, order: Order, run: int, job: str) -> None:
     with place.existing(f"job {job} of run {run}") as conn:
+        was = find(conn, run, job)["state"]
         row = order.do(conn, run, job)
     print(_now(row))
+    if was == State.DONE and order.word in SPOILING:
+        again = f"`caf jobs reset {row['run']} {harmless(row['job'])}`"
+        warn(f"it was DONE: its result counts as good no more; {again} makes another")
 
 
 def _now(row: sqlite3.Row) -> str:

@@ -2,11 +2,12 @@
 
 import datetime
 import time
+from contextlib import suppress
 from typing import Annotated
 
 import typer
 
-from caf.cli.options import By, Config, Job, Place, Reason, Run, StateDir, Why, because
+from caf.cli.options import By, Config, Job, Place, Reason, Run, StateDir, Why, because, duration
 from caf.cli.orders import person
 from caf.cli.text import counted, harmless, iso, say, unbroken
 from caf.store import pins
@@ -16,21 +17,29 @@ LAST = 253_402_300_799.0  # the last second of 9999, which is how people say "fo
 
 
 def _moment(text: str) -> float:
-    """Read a day, which counts to its end, or a moment; both are UTC unless they name a zone."""
+    """Read a day, which counts to its end, or a moment, both UTC unless they name a zone; or a time span from now."""
+    with suppress(typer.BadParameter):
+        return min(time.time() + duration(text), LAST)
     try:
         day = datetime.date.fromisoformat(text)
     except ValueError:
         try:
             moment = datetime.datetime.fromisoformat(text)
         except ValueError:
-            raise typer.BadParameter(f"{text!r} is no day such as 2027-03-31, nor 2027-03-31T12:00") from None
+            raise typer.BadParameter(f"{text!r} is no day such as 2027-03-31, no 2027-03-31T12:00, and no 3d") from None
         return moment.replace(tzinfo=moment.tzinfo or datetime.UTC).timestamp()
     return min(datetime.datetime(day.year, day.month, day.day, tzinfo=datetime.UTC).timestamp() + DAY, LAST)
 
 
 Until = Annotated[
     float,
-    typer.Option("--until", metavar="DATE", parser=_moment, show_default=False, help="Such as 2027-03-31, to its end."),
+    typer.Option(
+        "--until",
+        metavar="DATE",
+        parser=_moment,
+        show_default=False,
+        help="Such as 2027-03-31, to its end; or 3d from now.",
+    ),
 ]
 
 

@@ -42,7 +42,10 @@ _WORDS = {
 
 @dataclass(slots=True)
 class Found:
-    """What was found: how many runs were judged, and what differs. Only `limit` of each kind are kept by name."""
+    """What was found: how many runs were judged, and what differs. Only `limit` of each kind are kept by name.
+
+    Left to people are the runs that one `decided` on, and the jobs that differing runs have.
+    """
 
     jobs_for: Callable[[str], Sequence[str]]
     limit: int | None
@@ -51,10 +54,13 @@ class Found:
     named: dict[Kind, list[Difference]] = field(default_factory=lambda: {kind: [] for kind in Kind})
     jobs: int = 0
     jobs_named: list[tuple[int, str]] = field(default_factory=list)
+    decided: int = 0
+    jobs_kept: int = 0
 
     def add(self, differences: Sequence[Difference]) -> None:
         """Take in a page."""
         self.totals.update(difference.kind for difference in differences)
+        self.jobs_kept += sum(len(difference.jobs) for difference in differences)
         for difference in differences:
             if self.limit is None or len(self.named[difference.kind]) < self.limit:
                 self.named[difference.kind].append(difference)
@@ -94,7 +100,7 @@ def replay(
     strange: list[str] = []
     with place.database() as conn:
         if conn is not None:
-            strange = _not_known(conn, configuration)
+            strange, found.decided = _not_known(conn, configuration), store.decided(conn, runs)
             if why is not None:
                 _apply(conn, place, configuration, runs or (), who, why, found)
             else:
@@ -216,6 +222,7 @@ def _for_json(found: Found, limit_of_jobs: int, *, applied: bool) -> dict[str, A
         **kinds,
         "jobs_to_make": [{"run": run, "job": job} for run, job in found.jobs_named],
         "all_waiting": found.jobs > limit_of_jobs,
+        "left": {"runs": found.decided, "jobs": found.jobs_kept},
     }
 
 
@@ -239,11 +246,22 @@ def _print(found: Found, limit_of_jobs: int, *, applied: bool) -> None:
         _some([f"{run}  {job}" for run, job in found.jobs_named], found.jobs)
     changed = "changed" if applied else "would change"
     say(f"{counted(found.judged, 'run')} judged, {found.totals.total()} {changed}")
+    if left := _left(found):
+        say(f"left to people: {' and '.join(left)}")
     if found.totals and not applied:
         say(
             "Nothing is changed. Once the file is in force: "
             "`caf listeners replay --runs A-B --apply --reason TEXT` judges those runs by it for good"
         )
+
+
+def _left(found: Found) -> list[str]:
+    """Say what no replay touches."""
+    runs = f"{counted(found.decided, 'run')} that somebody assigned or ignored"
+    jobs = (
+        f"{counted(found.jobs_kept, 'job')} that runs above have, which {'stays' if found.jobs_kept == 1 else 'stay'}"
+    )
+    return [text for text, count in ((runs, found.decided), (jobs, found.jobs_kept)) if count]
 
 
 def _some(lines: Sequence[str], total: int) -> None:

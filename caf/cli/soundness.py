@@ -42,7 +42,7 @@ def mended(place: Place, who: str) -> Soundness:
     """Mend what can be derived, and look what is left. Refused while a supervisor runs."""
     if not (place.state / paths.DATABASE).exists():
         return Soundness()
-    with held(place.state / paths.LOCK, time.time()), place.database() as conn:
+    with held(place.state / paths.LOCK, time.time(), "caf db check --mend"), place.database() as conn:
         if conn is None:
             return Soundness()
         identity = database_id(conn)

@@ -120,7 +120,7 @@ def _duties(found: Standing, now: float) -> tuple[list[str], list[str]]:
     """Give the table, and what is left of it where there is no room for those that do well."""
     if not found.duties:
         return [], []
-    table = Table(("DUTY", "SUCCEEDED", "FAILED", "NEXT ROUND", "LAST RESULT"), soft=("LAST RESULT",))
+    table = Table(("DUTY", "SUCCEEDED", "FAILED", "NEXT ROUND", "LAST CHANGE"), soft=("LAST CHANGE",))
     runs = found.facts["supervisor"] is not None
     heading, *rows = table.lines([_duty(row, now, runs=runs) for row in found.duties])
     telling = [line for line, row in zip(rows, found.duties, strict=True) if _tells(row, runs=runs)]

@@ -3,16 +3,22 @@
 import sqlite3
 import time
 from dataclasses import dataclass
+from typing import Annotated
+
+import typer
 
 from caf.cli import areas
+from caf.cli.colours import of_job
 from caf.cli.jobs import area_of
-from caf.cli.options import Config, Job, Json, Place, Run, StateDir
+from caf.cli.options import Config, Json, Place, Run, StateDir, as_text
 from caf.cli.scripts import of_note
-from caf.cli.text import ago, harmless, print_json, say, span, unbroken
+from caf.cli.text import Table, Tinted, ago, harmless, print_json, say, span, unbroken
 from caf.cli.waiting import Waiting, paused, slot, waiting
+from caf.domain.errors import NotFound
 from caf.domain.jobs import FINAL, FOLLOWED, Result, State
 from caf.store import afterwards, duties, queries, removals
 from caf.store.jobs import find
+from caf.store.meant import no_run
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,14 +33,23 @@ class Around:
     log: str
 
 
-def why(run: Run, job: Job, as_json: Json = False, config: Config = None, state: StateDir = None) -> None:
+PerhapsJob = Annotated[
+    str | None,
+    typer.Argument(metavar="[JOB]", parser=as_text, show_default=False, help="A job's name; may be left out."),
+]
+
+
+def why(run: Run, job: PerhapsJob = None, as_json: Json = False, config: Config = None, state: StateDir = None) -> None:
     """Say why a job is where it is.
 
-    What it waits for, or why it ended as it did, and what you can type.
+    What it waits for, or why it ended as it did, and what you can type. Without JOB: which jobs the run has, and where
+    they are; if there is but one, that one.
 
     Example: caf jobs why 490001 LArL1CaloRampMaker
     """
     place, now = Place.of(config, state), time.time()
+    if job is None and (job := _only_job(place, run, as_json=as_json)) is None:
+        return
     with place.existing(f"job {job} of run {run}") as conn:
         row = find(conn, run, job)
         attempts = queries.attempts_of(conn, row["id"])
@@ -58,6 +73,26 @@ def why(run: Run, job: Job, as_json: Json = False, config: Config = None, state:
     say(f"{row['state']}: {harmless(text)}")
     if commands:
         say(" or ".join(unbroken(command) for command in commands))
+
+
+def _only_job(place: Place, run: int, *, as_json: bool) -> str | None:
+    """Give the name of the run's job if it has one only; of several say where they are, and what to type."""
+    with place.existing(f"run {run}") as conn:
+        rows = queries.jobs_of(conn, run)
+        if not rows and queries.run(conn, run) is None:
+            raise NotFound(no_run(conn, run))
+    if not rows:
+        raise NotFound(f"run {run} has no jobs: `caf runs show {run}` tells who took it, if anybody did")
+    if len(rows) == 1:
+        return str(rows[0]["job"])
+    if as_json:
+        names = ", ".join(harmless(row["job"]) for row in rows)
+        raise typer.BadParameter(f"is needed with --json, for run {run} has {names}", param_hint="JOB")
+    say(f"run {run} has {len(rows)} jobs; name the one that you mean:")
+    now, table = time.time(), Table(("STATE", "SINCE", "TYPE"))
+    which = [(Tinted(row["state"], of_job(row)), span(now - row["updated"]), row["job"]) for row in rows]
+    table.show((state, since, f"caf jobs why {run} {job}") for state, since, job in which)
+    return None
 
 
 def because(row: sqlite3.Row, around: Around) -> tuple[str, list[str]]:

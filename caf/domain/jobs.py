@@ -135,6 +135,10 @@ GOAL[Word.KILL] = State.CANCELLED
 """Where a person's word leads in the end, if need be by way of CANCELLING."""
 
 
+SPOILING = frozenset({Word.HOLD, Word.KILL})
+"""What leaves a job that is DONE without a good result, and has none follow by itself: allowed, but not offered."""
+
+
 def allowed_words(state: State) -> tuple[Word, ...]:
     """Give what a person may say of a job in this state, in a fixed order."""
     said = {row.word for row in TRANSITIONS if row.source is state}

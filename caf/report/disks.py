@@ -4,10 +4,11 @@ import sqlite3
 from pathlib import Path
 from typing import Any
 
-from caf.domain.accounts import Counts, Use
+from caf.domain.accounts import Counts, Use, Weight
+from caf.domain.cleaning import reads_as
 from caf.domain.forecast import DAY
 from caf.report.lists import second
-from caf.store import quota
+from caf.store import quota, removals
 from caf.store.quota import Standing
 from caf.wording import span
 
@@ -26,10 +27,11 @@ def working_areas(conn: sqlite3.Connection) -> list[dict[str, Any]]:
     if known is None or known.account is None:
         return []
     limited = [use for use in known.account.uses if use.used is not None and use.limit]
-    return [_limit(conn, known, use) for use in limited]
+    freed = Weight() if known.measured is None else removals.freed_since(conn, known.measured)
+    return [_limit(conn, known, use, freed) for use in limited]
 
 
-def _limit(conn: sqlite3.Connection, known: Standing, use: Use) -> dict[str, Any]:
+def _limit(conn: sqlite3.Connection, known: Standing, use: Use, freed: Weight) -> dict[str, Any]:
     points = quota.points(conn, use, known.at - PAST)
     points = points[:: max(1, len(points) // MOST)]
     return {
@@ -41,7 +43,7 @@ def _limit(conn: sqlite3.Connection, known: Standing, use: Use) -> dict[str, Any
         "size": use.limit,
         "high": known.high,
         "low": known.low,
-        "told": _told(known, use),
+        "told": "; ".join(filter(None, (_told(known, use), _removed(use, freed)))) or None,
         "history": [[second(point.at), point.used] for point in points],
         "forecast": _forecast(known, use),
     }
@@ -53,6 +55,12 @@ def _told(known: Standing, use: Use) -> str | None:
     if known.full_in is not None and _is_next(known, use):
         return f"full in {span(known.full_in)} as things go"
     return "never full as things go" if known.a_day is not None else None
+
+
+def _removed(use: Use, freed: Weight) -> str | None:
+    """Say what has gone since it was measured: some quotas lag, so it is told, and not subtracted."""
+    gone = freed.by(use.counts)
+    return f"{reads_as(use.counts, gone)} removed since it was measured" if gone else None
 
 
 def _is_next(known: Standing, use: Use) -> bool:

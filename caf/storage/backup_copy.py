@@ -16,21 +16,22 @@ PART = ".caf-backup-"
 def copy_backup(source: str, folder: str, keep: int) -> dict[str, Any]:
     """Copy a backup, whole or not at all, and then remove all but the newest `keep` of its database. Gives path, bytes.
 
-    Backups of one database have names that differ in their time only, and so sort by age.
+    Backups of one database have names that differ in their time only, and so sort by age. Several may have their
+    copies in one folder: what one that was killed left behind is removed by its own next copy, and by no other's.
     """
     name = os.path.basename(source)
-    target, part = os.path.join(folder, name), os.path.join(folder, f"{PART}{secrets.token_hex(4)}.part")
+    same = name[: name.rindex("-")]  # caf-<database id>
+    target, part = os.path.join(folder, name), os.path.join(folder, f"{PART}{same}-{secrets.token_hex(4)}.part")
     try:
         with suppress(FileExistsError):
             os.mkdir(folder, 0o770)  # not those above it: what is not there may not be mounted
         for left in os.listdir(folder):
-            if left.startswith(PART):
+            if left.startswith(f"{PART}{same}-"):
                 os.unlink(os.path.join(folder, left))
         size, checksum = _copy(source, part)
         if (os.path.getsize(part), _checksum(part)) != (size, checksum):
             raise StorageError(f"{target}: what lies there is not what was written: is the file system in order?")
         os.rename(part, target)
-        same = name[: name.rindex("-")]
         kept = [one for one in os.listdir(folder) if one.startswith(f"{same}-") and len(one) == len(name)]
         # A name that is later is of a clock that was wrong: what was made last is never the one to go.
         for old in sorted(kept, key=lambda one: (one <= name, one))[:-keep]:

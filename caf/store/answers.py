@@ -8,7 +8,7 @@ import sqlite3
 from collections.abc import Iterable
 
 from caf.domain.errors import Refused
-from caf.domain.jobs import BUSY, FOLLOWED, Answer, State, Word, allowed_answers, allowed_words
+from caf.domain.jobs import BUSY, FOLLOWED, SPOILING, Answer, State, allowed_answers, allowed_words
 from caf.store.audit import note
 from caf.store.database import transaction
 from caf.store.jobs import ORGANISE, find, move
@@ -26,7 +26,7 @@ def words_for(row: sqlite3.Row) -> list[str]:
     more = {Answer.LOST: " --reason TEXT", Answer.MARK: " good --reason TEXT"}
     answers = allowed_answers(state, doubtful=doubtful, acknowledged=bool(row["acknowledged"]))
     commands = [f"caf jobs {answer} {which}{more.get(answer, '')}" for answer in answers]
-    words = [word for word in allowed_words(state) if state is not State.DONE or word not in (Word.HOLD, Word.KILL)]
+    words = [word for word in allowed_words(state) if state is not State.DONE or word not in SPOILING]
     return commands + [f"caf jobs {word} {which}" for word in words]
 
 

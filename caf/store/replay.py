@@ -74,6 +74,12 @@ def count(conn: sqlite3.Connection, ranges: Ranges | None = None) -> int:
     return int(conn.execute(f"SELECT count(*) FROM run s WHERE {where}").fetchone()[0])
 
 
+def decided(conn: sqlite3.Connection, ranges: Ranges | None = None) -> int:
+    """Give how many known runs are left as they are, since a person assigned or ignored them."""
+    where = f"s.decided_by IS NOT NULL AND {within(ranges)}"
+    return int(conn.execute(f"SELECT count(*) FROM run s WHERE {where}").fetchone()[0])
+
+
 def differences(
     conn: sqlite3.Connection, rules: Rules, now: float, replica_time: int, ranges: Ranges | None = None
 ) -> Iterator[tuple[int, list[Difference]]]:

@@ -35,7 +35,7 @@ def failing(world: World, duty: str, *texts: str) -> None:
     )
     status = world.caf("status", check=False)
     assert status.returncode == 1
-    assert f"- {duty} fails" in status.stdout
+    assert f"- the duty {duty} fails" in status.stdout
     shown = " ".join(status.stdout.split())
     assert all(" ".join(text.split()) in shown for text in texts), status.stdout
     failures = [line for line in world.log() if line["event"] == "duty.failed" and line["duty"] == duty]

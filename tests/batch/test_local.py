@@ -17,6 +17,7 @@ from caf.batch.local import KILL_AFTER, LocalBatch
 from caf.batch.processes import boot_id, process_start, survivors
 from caf.domain.following import Sight
 from caf.domain.jobs import Result
+from tests.batch.wrapped import make_area
 from tests.world import wait_until
 
 TOKEN = f"caf-0123abcd-1-1-{os.getpid():08x}"
@@ -291,19 +292,26 @@ def test_what_is_meant_for_the_supervisor_is_not_passed_on(tmp_path: Path, monke
 
 
 def test_a_job_hangs_on_nothing_of_the_supervisors(tmp_path: Path) -> None:
-    """A session of its own, no open files, no working folder that could be in the way of an unmount."""
+    """A session of its own, no open files but its own, no working folder that could be in the way of an unmount."""
+    area = make_area(tmp_path, ["sleep", "60"], token=TOKEN)
+    whole = {os.devnull, str(area / "log/stdout"), str(area / "log/stderr")}
 
     async def test(batch: LocalBatch, ends: Ends) -> None:
         with (tmp_path / "open").open("w") as _open:
-            seen = await batch.submit(script(tmp_path, SLEEP))
+            seen = await batch.submit(Submission(TOKEN, str(area / "caf.sh")))
             assert seen.batch_id is not None
-            pid = int(seen.batch_id.partition("-")[0])
-            wait_until(lambda: Path(f"/proc/{pid}/comm").read_text() == "sleep\n", what="the payload")
-            assert os.getsid(pid) == pid
-            assert os.readlink(f"/proc/{pid}/cwd") == "/"
-            wait_until(lambda: open_files(pid) == {os.devnull}, what="nothing but /dev/null")
+            wrapper = int(seen.batch_id.partition("-")[0])
+            assert os.getsid(wrapper) == wrapper
+            own = whole | {str(area / "caf.sh")}
+            wait_until(lambda: open_files(wrapper) == own, what="nothing but the script and its log")
+            wait_until(lambda: len(survivors(TOKEN)) == 2, what="the payload")
+            (payload,) = set(survivors(TOKEN)) - {wrapper}
+            assert {os.readlink(f"/proc/{pid}/cwd") for pid in (wrapper, payload)} == {str(area)}
+            wait_until(lambda: open_files(payload) == whole, what="nothing but its log")
 
-    with_batch(test)
+    with (tmp_path / "lock").open("w") as lock:  # as whoever starts a supervisor may hold one: flock 9, for example
+        os.set_inheritable(lock.fileno(), True)
+        with_batch(test)
 
 
 def open_files(pid: int) -> set[str]:

@@ -19,10 +19,10 @@ TOKEN = "caf-0123abcd-7-1-89abcdef"
 PAYLOAD = ["sh", "-c", "echo ran >>payload; exit 3"]
 
 
-def make_area(folder: Path, command: list[str] = PAYLOAD) -> Path:
+def make_area(folder: Path, command: list[str] = PAYLOAD, token: str = TOKEN) -> Path:
     area = folder / "work" / "490001_Job" / "1"
     (area / "log").mkdir(parents=True)
-    write(area, script(area=str(area), token=TOKEN, run=490001, job="Job", attempt=1, command=command))
+    write(area, script(area=str(area), token=token, run=490001, job="Job", attempt=1, command=command))
     return area
 
 

@@ -55,6 +55,8 @@ def test_what_needs_a_person_comes_first_with_what_can_be_typed(tab: Tab, addres
         *("caf runs assign", "archive fails", "caf check"),
     ):
         assert text in needs
+    assert "exit code 65, not 0" in needs
+    assert "exit_code" not in needs, "the reason begins with it"
     assert tab.value("document.querySelector('.need').classList.contains('critical')")
     assert tab.complaints == []
     tab.picture(album / "needs.png", whole=False)

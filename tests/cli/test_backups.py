@@ -66,6 +66,15 @@ def test_nothing_is_restored_or_mended_under_a_supervisor(site: Site) -> None:
         assert len(answer.err.splitlines()) == 1
 
 
+@pytest.mark.parametrize("words", [("restore", "kept.db"), ("check", "--mend"), ("migrate",)])
+def test_a_start_meanwhile_would_be_told_what_is_at_work(site: Site, words: tuple[str, ...]) -> None:
+    """Not that a supervisor is: the lock's file says so from then on until the next one takes it."""
+    site.caf("db", "backup", "kept.db")
+    (site.folder / "work").mkdir()
+    site.caf("db", *words)
+    assert json.loads((site.state / "caf.lock").read_text())["what"] == " ".join(("caf db", *words)).partition(" k")[0]
+
+
 def test_a_newer_database_is_refused_with_what_to_do(site: Site) -> None:
     site.caf("db", "backup", "kept.db")
     with closing(sqlite3.connect("kept.db")) as conn:

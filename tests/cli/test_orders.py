@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from caf.domain.jobs import Result, State
 from caf.store import audit, jobs, making
-from tests.cli.pretend import D3PD, RAMP, Site
+from tests.cli.pretend import D3PD, RAMP, Site, move
 
 WHO = pwd.getpwuid(os.getuid()).pw_name
 
@@ -50,6 +51,21 @@ def test_a_word_acts_at_once_and_says_what_the_job_is_now(
     who, why = last_audit(site, run)
     assert who == WHO
     assert "noisy\ufffd tower" in why
+
+
+@pytest.mark.parametrize("word", ["kill", "hold"])
+def test_what_spoils_a_good_result_says_so(site: Site, word: str) -> None:
+    """It is obeyed, as a word about one job always is; but nobody offers it, so perhaps another was meant."""
+    conn = site.open()
+    done = (State.SUBMITTING, State.RUNNING, State.FINISHED, State.DONE)
+    move(conn, 490010, RAMP, *done, result=Result.OK)
+    conn.close()
+    filtered = site.caf("jobs", word, "--runs", "490010", "--job", RAMP)
+    assert "1 of them is DONE: a result there would count as good no more\nTo do it" in filtered.out
+    answer = site.caf("jobs", word, "490010", RAMP)
+    assert answer.status == 0
+    assert answer.err.startswith("caf: it was DONE: its result counts as good no more")
+    assert f"`caf jobs reset 490010 {RAMP}`" in answer.err
 
 
 def test_a_refusal_says_the_state_and_what_would_be_allowed(site: Site) -> None:

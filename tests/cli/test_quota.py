@@ -1,7 +1,9 @@
 """`caf quota` and its pins: what is shown, what is refused, and that removed areas are said to be removed."""
 
+import datetime
 import re
 import sqlite3
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -170,6 +172,7 @@ class TestPins:
             (("pin", "490001", "Nope", "--until", "2099-01-01", "--reason", "x"), 1, "it has:"),
             (("pin", "490001", RAMP, "--until", "2019-01-01", "--reason", "x"), 2, "is over already"),
             (("pin", "490001", RAMP, "--until", "tomorrow", "--reason", "x"), 2, "is no day such as"),
+            (("pin", "490001", RAMP, "--until", "0d", "--reason", "x"), 2, "is over already"),
             (("pin", "490001", RAMP, "--until", "2099-01-01", "--reason", " "), 2, "must not be empty"),
             (("pin", "490001", RAMP, "--reason", "x"), 2, "--until"),
             (("unpin", "490001", RAMP), 1, "is not pinned"),
@@ -180,6 +183,14 @@ class TestPins:
         answer = site.caf("quota", *words)
         assert answer.status == status
         assert text in answer.err
+
+    def test_a_pin_may_be_for_a_time_from_now(self, full: Site) -> None:
+        before = time.time()
+        assert full.caf("quota", "pin", "490010", RAMP, "--until", "3d", "--reason", "look").status == 0
+        until = datetime.datetime.fromisoformat(full.caf("quota", "--json").json()["pins"][0]["until"]).timestamp()
+        assert before + 3 * 86_400 - 1 <= until <= time.time() + 3 * 86_400
+        for_ever = full.caf("quota", "pin", "490010", RAMP, "--until", "999999w", "--reason", "look")
+        assert "stay until 9999-12-31 23:59 UTC" in for_ever.out
 
     def test_a_second_pin_takes_the_place_of_the_first(self, full: Site) -> None:
         for day in ("2099-01-01", "2098-01-01"):

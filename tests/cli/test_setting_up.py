@@ -36,6 +36,22 @@ def test_check_says_what_is_missing(empty: Site) -> None:
     assert max(map(len, answer.out.splitlines())) <= max(80, len(str(empty.folder)) + 40)
 
 
+def test_check_ends_with_what_it_comes_to(empty: Site) -> None:
+    """And as often as it is asked: what an earlier check found is no part of it."""
+    for _ in range(2):
+        out = empty.caf("check").out
+        assert out.count("BAD") == 1
+        assert out.splitlines()[-1] == "1 thing to mend"
+    table = '[source]\nkind = "table"\npath = "runs.csv"\n[listeners.A]\n[jobs.J]\nlisteners = ["A"]\n'
+    empty.config.write_text(f'{table}command = ["true"]\n')
+    (empty.folder / "runs.csv").write_text("run,run_type\n490001,x\n")
+    good = empty.caf("check")
+    assert (good.status, good.out.splitlines()[-1]) == (0, "all is well")
+    empty.config.write_text(f'{table}command = ["no-such-program"]\n')
+    warned = empty.caf("check")
+    assert (warned.status, warned.out.splitlines()[-1]) == (0, "all is well, with 1 warning")
+
+
 def test_check_gives_every_error_of_the_file_with_its_line(empty: Site) -> None:
     text = empty.config.read_text().replace("min_events", "min_event").replace("slots = 2", "slots = 0")
     empty.config.write_text(text)
@@ -52,6 +68,7 @@ def test_overlapping_listeners_are_an_error_of_the_configuration(empty: Site) ->
     answer = empty.caf("check")
     assert answer.status == 2
     assert "listeners.Scan and listeners.Twin overlap" in answer.err
+    assert answer.out.splitlines()[-1] == "Correct the listeners first: nothing else was checked"
 
 
 def test_check_says_which_keys_do_nothing_without_another_table(empty: Site) -> None:

@@ -69,6 +69,26 @@ def test_why_says_what_a_job_waits_for_and_what_to_type(
     assert len(answer.out.splitlines()) <= 2
 
 
+def test_why_without_a_job_names_those_of_the_run(site: Site) -> None:
+    answer = site.caf("jobs", "why", "490001")
+    assert answer.status == 0
+    heading, _, *lines = answer.out.splitlines()
+    assert heading == "run 490001 has 2 jobs; name the one that you mean:"
+    told = [re.fullmatch(r"(\w+) +\S.*  caf jobs why 490001 (\w+)", line) for line in lines]
+    assert [found.groups() if found else None for found in told] == [("RUNNING", RAMP), ("WAITING", D3PD)]
+    for_programs = site.caf("jobs", "why", "490001", "--json")
+    assert (for_programs.status, for_programs.out) == (2, "")
+    assert f"run 490001 has {RAMP}, {D3PD}" in " ".join(for_programs.err.replace("│", " ").split())
+
+
+def test_why_without_a_job_answers_of_the_only_one_and_says_where_there_is_none(site: Site) -> None:
+    assert site.caf("jobs", "why", "490004").out == site.caf("jobs", "why", "490004", D3PD).out
+    assert site.caf("jobs", "why", "490004", "--json").json()["job"] == D3PD
+    none, unknown = site.caf("jobs", "why", "490005"), site.caf("jobs", "why", "490099")
+    assert (none.status, "run 490005 has no jobs: `caf runs show 490005`" in none.err) == (1, True)
+    assert (unknown.status, "no run 490099 (known:" in unknown.err) == (1, True)
+
+
 def test_why_has_an_answer_in_every_state(site: Site) -> None:
     conn = site.open()
     s = State

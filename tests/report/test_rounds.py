@@ -9,6 +9,7 @@ from caf.domain.jobs import Result, State, Word
 from caf.store import jobs, pages
 from caf.store.pages import BLOCKS
 from tests.report.press import CONFIGURATION, D3PD, DONE, FAILED, NOW, RAMP, Press, a_run, at_press
+from tests.report.whole import around
 
 
 def names(press: Press) -> set[str]:
@@ -240,6 +241,32 @@ def test_what_needs_a_person_is_told_with_what_can_be_typed(tmp_path: Path) -> N
         assert [(one["result"], one["reason"]) for one in asking["failed"]] == [("log", "the log lacks it")]
         assert asking["unknown"][0]["commands"][-1] == f"caf jobs lost 490101 {D3PD} --reason TEXT"
         assert {need["what"] for need in press.status()["needs"]} == {"waiting", "failed", "unknown"}
+
+    at_press(tmp_path, scene)
+
+
+def test_what_was_removed_since_a_disk_was_measured_is_told(tmp_path: Path) -> None:
+    """Else the page goes on to show it full after it was cleaned; how much there is now the next round measures."""
+
+    async def scene(press: Press) -> None:
+        await press.absorb(a_run(490100))
+        await press.lead(490100, RAMP, *DONE)
+        await press.database.call(around)
+        await press.report()
+        assert [one["told"] for one in press.status()["disks"][:2]] == [
+            "full in 8 d as things go",
+            "never full as things go",
+        ]
+        gone = (
+            "UPDATE area SET sizes = 250000000000, disk = 260000000000, files = 70, planned = ?1, begun = ?1, "
+            "removed = ?1, why = 'full'"
+        )
+        await press.database.call(lambda conn: conn.execute(gone, (NOW - 30,)).close())
+        await press.report()
+        assert [one["told"] for one in press.status()["disks"][:2]] == [
+            "full in 8 d as things go; 250 GB removed since it was measured",
+            "never full as things go; 70 files removed since it was measured",
+        ]
 
     at_press(tmp_path, scene)
 

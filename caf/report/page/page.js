@@ -214,9 +214,12 @@ function needs(status) {
   return el("div", { class: "panel needs" }, shown);
 }
 
+/* A result that the reason begins with, or none, need not be told besides. */
+const twice = (one) => !one.result || one.reason.startsWith(`${one.result.replaceAll("_", " ")} `);
+
 function asked(kind, items, need) {
   const row = (one) => [td("wide", el("b", {}, runLink(one.run), one.job && [" ", one.job]), " ", one.since && el("span", { class: "quiet small" }, time(one.since)),
-    el("div", {}, one.result && [one.result, ": "], one.reason)), td("type", one.commands.map(command))];
+    el("div", {}, twice(one) ? "" : [one.result, ": "], one.reason)), td("type", one.commands.map(command))];
   const heads = ["What and why", "Type one of"], few = items.length > 6 ? 4 : items.length;
   const all = need.count > items.length && ["waiting", "failed"].includes(kind)
     ? el("a", { href: `#/?state=${kind === "waiting" ? "WAITING" : "FAILED"}` }, `all ${need.count.toLocaleString("en")} in the list`) : null;
@@ -236,7 +239,7 @@ function counts(status) {
 }
 
 function duties(status) {
-  return el("div", { class: "panel" }, table("Duties", ["Duty", "Succeeded", "Failed", "Next round", "Last result"],
+  return el("div", { class: "panel" }, table("Duties", ["Duty", "Succeeded", "Failed", "Next round", "Last change"],
     status.duties.map((one) => [th(one.name), labelled(td("when", time(one.succeeded)), "succeeded"),
       labelled(td("when", one.failed === null ? "" : time(one.failed)), "failed"), labelled(td("when", one.next !== null && one.next < Date.now() / 1000 ? "due " : "", time(one.next)), "next"),
       td("wide", one.error ? [state("FAILED"), " ", one.failures > 1 ? `${one.failures} times running: ` : "", one.error]
@@ -401,7 +404,7 @@ const LISTS = {
   jobs: { heads: [["run", "Run"], ["job", "Job"], ["state", "State"], ["updated", "Changed"], ["reason", "Why it is there"], ["listener", "Listener"], ["run_type", "Type"]],
     search: ["run", "job", "listener", "state", "result", "reason", "run_type", "partition"],
     cells: (one) => [th(runLink(one.run)), td("name", one.job), td("", state(one.state), one.mark && [" ", el("span", { class: `state ${one.mark}` }, one.mark)]),
-      td("when", time(one.updated)), td("wide", one.result && one.result !== "ok" ? [el("b", {}, one.result), ": "] : "",
+      td("when", time(one.updated)), td("wide", twice(one) || one.result === "ok" ? "" : [el("b", {}, one.result), ": "],
         one.unknown_since ? ["in doubt since ", time(one.unknown_since), ": "] : "", one.reason, one.acknowledged ? el("span", { class: "quiet" }, " (acknowledged)") : ""),
       td("name spare quiet", one.listener), td("any spare quiet", one.run_type || "")] },
   runs: { heads: [["run", "Run"], ["status", "Status"], ["listener", "Listener"], ["start", "Began"], ["events", "Events"], ["run_type", "Type"], ["partition", "Partition"], ["jobs", "Jobs"]],

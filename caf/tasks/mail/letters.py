@@ -12,7 +12,7 @@ from pathlib import Path
 
 from caf.attention import Need
 from caf.store.news import Found
-from caf.wording import counted, filled, harmless, span, unbroken
+from caf.wording import counted, ended, filled, harmless, span, unbroken
 
 WIDTH = 76
 LONGEST = 300  # characters of a reason
@@ -77,7 +77,7 @@ def summary(
     parts.append("In all:\n" + "\n".join(now))
     parts.append("Duties:\n" + "\n".join(_line(line, "  ", "    ") for line in duties))
     parts += _needs(happened.needs) or ["Nothing needs a person."]
-    said = f"{asks} to be looked at" if asks else "all is well"
+    said = f"{counted(asks, 'thing')} to be looked at" if asks else "all is well"
     subject = f"daily summary: {happened.done} done, {happened.failed.count} failed, {said}"
     return origin.subject(subject), "\n\n".join([*parts, origin.foot()])
 
@@ -99,7 +99,7 @@ def _subject(happened: Happened) -> str:
 
 def _failed(happened: Happened) -> list[str]:
     lines = [
-        f"{row['run']} {row['job']}: {row['result']}: {short(row['reason'])}: {_command('why', row)}"
+        f"{row['run']} {row['job']}: {ended(row['result'], short(row['reason']))}: {_command('why', row)}"
         for row in happened.failed.rows
     ]
     title = f"{counted(happened.failed.count, 'job')} failed"
