@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from caf.domain.errors import StorageError, StoreError
-from caf.storage.backup_copy import copy_backup
+from caf.storage.backup_copy import PART, copy_backup
 from caf.store import backups
 from caf.store.audit import note
 from caf.store.database import connect, database_id, remember, transaction
@@ -187,3 +187,15 @@ def test_a_second_place_that_is_not_mounted_is_not_made_on_this_disk(tmp_path: P
     assert not (tmp_path / "eos").exists()
     (tmp_path / "eos").mkdir()
     assert Path(copy_backup(str(source), str(tmp_path / "eos" / "backups"), 7)["path"]).read_bytes() == b"a backup"
+
+
+def test_what_another_installation_is_copying_to_the_same_folder_is_left_alone(tmp_path: Path) -> None:
+    source = tmp_path / "caf-0123abcd-20261123T000000Z.db"
+    source.write_bytes(b"a backup")
+    folder = tmp_path / "eos"
+    folder.mkdir()
+    others, ours = folder / f"{PART}caf-0123abce-0badcafe.part", folder / f"{PART}caf-0123abcd-0badcafe.part"
+    for left in (others, ours):
+        left.touch()
+    copy_backup(str(source), str(folder), 7)
+    assert {path.name for path in folder.iterdir()} == {source.name, others.name}
