@@ -23,7 +23,7 @@ def free_slots(slots: int, own: Mapping[str, int]) -> int:
 
 
 AHEAD_FOR = 0.1  # s of work that may be handed over ahead of the slots
-MOST_AHEAD = 32
+MOST_AHEAD = 128
 
 
 def ahead(slots: int, duration: float | None) -> int:

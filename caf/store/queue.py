@@ -34,10 +34,15 @@ def for_slots(conn: sqlite3.Connection, now: float, slots: int) -> tuple[int, li
     return free, in_line(conn, now, free) if free else []
 
 
-def beyond(conn: sqlite3.Connection, now: float, taken: Collection[int], most: int) -> tuple[int, list[sqlite3.Row]]:
-    """Give how many slots are held, and up to `most` jobs next in line after those that are `taken`."""
-    rows = in_line(conn, now, len(taken) + most)
-    return held(job_counts(conn)), [row for row in rows if row["id"] not in taken]
+def beyond(conn: sqlite3.Connection, now: float, taken: Collection[int], out: int) -> tuple[int, list[sqlite3.Row]]:
+    """Give how many slots are held, and the jobs next in line after those that are `taken`.
+
+    As many as make `out` of all together.
+    """
+    holds = held(job_counts(conn))
+    more = out - holds - len(taken)
+    rows = in_line(conn, now, len(taken) + more) if more > 0 else []
+    return holds, [row for row in rows if row["id"] not in taken]
 
 
 def in_line(conn: sqlite3.Connection, now: float, limit: int, barred: Collection[str] = ()) -> list[sqlite3.Row]:

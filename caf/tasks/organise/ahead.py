@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Sequence
 
 from caf.domain.following import Records
-from caf.domain.slots import MOST_AHEAD, ahead
+from caf.domain.slots import ahead
 from caf.store import queue
 from caf.tasks.house import House
 from caf.tasks.organise.moves import slots_freed
@@ -32,11 +32,12 @@ def typical(house: House, job: str) -> float | None:
 
 async def ahead_of_slots(house: House, rows: Sequence[sqlite3.Row]) -> list[sqlite3.Row]:
     """Give the PREPARED jobs to be handed over besides `rows`, which take the slots that are free."""
-    if not house.durations:
-        return []
     slots = house.slots() + slots_freed(house)
+    most = max((ahead(slots, typical(house, job)) for job in house.durations or ()), default=0)
+    if not most:
+        return []
     taken = [row["id"] for row in rows]
-    held, more = await house.database.call(queue.beyond, house.clock(), taken, MOST_AHEAD)
+    held, more = await house.database.call(queue.beyond, house.clock(), taken, slots + most)
     waiting = max(0, held + len(rows) - slots)
     chosen: list[sqlite3.Row] = []
     for row in more:

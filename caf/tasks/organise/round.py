@@ -22,7 +22,7 @@ from caf.tasks.organise.prepare import prepare_new
 from caf.tasks.organise.submit import submit_prepared
 
 SOONEST = 1.0  # s
-FEW = 20  # jobs prepared in a quick round
+FEW = 60  # jobs prepared in a quick round
 Step = Callable[[House], Awaitable[int]]
 
 
