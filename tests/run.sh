@@ -26,6 +26,6 @@ mypy
 pytest -n 2 --dist worksteal --cov --cov-report=term "$@"
 # The long ones, those on real servers and those in a browser, unless somebody asks for something of his own.
 if [ $# = 0 ]; then
-    pytest -n 2 --dist worksteal -m "campaign and not clusters"
+    pytest -n 3 --dist worksteal -m "campaign and not clusters"
     pytest -n 3 --dist loadscope -m "clusters or browser" tests/clusters tests/browser
 fi

@@ -49,8 +49,16 @@ OUTSIDE = {  # who may import what from outside
 
 
 @cache
-def tree(path: Path) -> ast.Module:
-    return ast.parse(path.read_text(encoding="utf-8"), str(path))
+def nodes(path: Path) -> tuple[ast.AST, ...]:
+    """Give all of a module's syntax tree, in the order of `ast.walk`."""
+    return tuple(ast.walk(ast.parse(path.read_text(encoding="utf-8"), str(path))))
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _forgotten() -> Iterator[None]:
+    """Millions of nodes would be looked through again and again while other tests run."""
+    yield
+    nodes.cache_clear()
 
 
 def name_of(path: Path) -> str:
@@ -64,7 +72,7 @@ def part_of(module: str) -> str:
 
 def imports(path: Path) -> Iterator[tuple[int, str]]:
     """Give line and full name of everything imported, wherever in the file; `from caf import x` is caf.x."""
-    for node in ast.walk(tree(path)):
+    for node in nodes(path):
         if isinstance(node, ast.Import):
             yield from ((node.lineno, alias.name) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -103,7 +111,7 @@ def test_no_two_modules_import_each_other() -> None:
     graph = {}
     for path in MODULES:
         wanted = set()
-        for node in ast.walk(tree(path)):
+        for node in nodes(path):
             if isinstance(node, ast.ImportFrom):
                 wanted |= {f"{node.module}.{alias.name}" for alias in node.names} | {str(node.module)}
             elif isinstance(node, ast.Import):
@@ -157,12 +165,12 @@ def texts(path: Path) -> Iterator[tuple[int, str]]:
     """Give every text constant with its line, docstrings left out, the parts of an f-string joined."""
     documented = {
         id(node.body[0].value)
-        for node in ast.walk(tree(path))
+        for node in nodes(path)
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
         and node.body
         and isinstance(node.body[0], ast.Expr)
     }
-    for node in ast.walk(tree(path)):
+    for node in nodes(path):
         if isinstance(node, ast.JoinedStr):
             parts = [str(p.value) if isinstance(p, ast.Constant) else " ? " for p in node.values]
             yield node.lineno, "".join(parts)
@@ -204,9 +212,9 @@ def test_the_search_for_sql_finds_some() -> None:
 @pytest.mark.parametrize("path", [*MODULES, *TESTS], ids=lambda path: str(path.relative_to(TOP)))
 def test_nothing_grows_without_end(path: Path) -> None:
     """Modules of at most 300 lines (a test file holds a table more easily), functions of at most 50."""
-    lines = path.read_text(encoding="utf-8").splitlines()
-    assert len(lines) <= (300 if path in MODULES else 400)
-    for node in ast.walk(tree(path)):
+    text = path.read_text(encoding="utf-8")
+    assert len(text.splitlines()) <= (300 if path in MODULES else 400)
+    for node in ast.walk(ast.parse(text, str(path))):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             length = (node.end_lineno or 0) - node.lineno + 1
             assert length <= 50, f"{node.name} in line {node.lineno} has {length} lines"
@@ -242,7 +250,7 @@ LOGGED = {"debug", "info", "warning", "error", "exception", "critical"}
 def logged() -> Iterator[tuple[str, str | None]]:
     """Give place and event of each call of a logger; None where the event is not written out there."""
     for path in MODULES:
-        for node in ast.walk(tree(path)):
+        for node in nodes(path):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in LOGGED:
                 owner = node.func.value
                 if (owner.attr if isinstance(owner, ast.Attribute) else getattr(owner, "id", "")) in {"log", "logger"}:

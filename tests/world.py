@@ -17,8 +17,10 @@ from caf.batch.processes import survivors
 from caf.demo.replica import Replica
 from caf.demo.run_writer import RunWriter
 from caf.domain.runs import SECOND
+from tests import warm
 
 MINUTE = 60 * SECOND
+Supervisor = subprocess.Popen[bytes] | warm.Started
 FINAL = {"DONE", "FAILED", "REJECTED", "CANCELLED"}
 
 CONFIGURATION = """
@@ -108,8 +110,12 @@ class World:
 
     def caf(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         """Run one command of caf's in a process of its own."""
-        command = [sys.executable, "-m", "caf", *arguments, "--config", str(self.config)]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+        words = [*arguments, "--config", str(self.config)]
+        if warm.can_be():
+            done = warm.run(words, timeout=60)
+        else:
+            command = [sys.executable, "-m", "caf", *words]
+            done = subprocess.run(command, capture_output=True, text=True, timeout=60)
         assert not check or done.returncode == 0, done.stdout + done.stderr
         return done
 
@@ -119,22 +125,23 @@ class World:
         assert text.count(old) == 1, f"{old!r} stands {text.count(old)} times in the file"
         self.config.write_text(text.replace(old, new))
 
-    def supervisor(self, *, before: str = "", environment: Mapping[str, str] | None = None) -> subprocess.Popen[bytes]:
+    def supervisor(self, *, before: str = "", environment: Mapping[str, str] | None = None) -> Supervisor:
         """Start the supervisor, its log in a file. `before` is Python that its process does first."""
         main = "import sys; from caf.cli.main import main; main()"
-        program = ["-c", f"{before}\n{main}"] if before else ["-m", "caf"]
+        words, env = ["run", "--config", str(self.config)], {**os.environ, **(environment or {})}
         with (self.folder / "caf.log").open("ab") as log:
             self._log_begins = log.tell()
+            if not before and warm.SUPERVISORS and warm.can_be(env):
+                return warm.Started(
+                    words, stdout=log.fileno(), stderr=log.fileno(), start_new_session=True, environment=env
+                )
+            program = ["-c", f"{before}\n{main}"] if before else ["-m", "caf"]
             return subprocess.Popen(
-                [sys.executable, *program, "run", "--config", str(self.config)],
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-                env={**os.environ, **(environment or {})},
+                [sys.executable, *program, *words], stdout=log, stderr=log, start_new_session=True, env=env
             )
 
     @contextmanager
-    def running(self, **options: Any) -> Iterator["subprocess.Popen[bytes]"]:
+    def running(self, **options: Any) -> Iterator[Supervisor]:
         """Have a supervisor that is ready; it is killed at the end of the block if it has not ended by itself."""
         process = self.supervisor(**options)
         try:
@@ -145,7 +152,7 @@ class World:
             process.kill()
             process.wait()
 
-    def stop(self, process: "subprocess.Popen[bytes]") -> int:
+    def stop(self, process: Supervisor) -> int:
         """End the supervisor in order, once it is up, and give its exit status."""
         wait_until(lambda: "supervisor.ready" in self.new_log(), what="readiness")
         process.send_signal(signal.SIGTERM)

@@ -9,6 +9,8 @@ import pytest
 
 from tests.world import FINAL, World, wait_until
 
+pytestmark = pytest.mark.usefixtures("from_nothing")
+
 
 @pytest.mark.parametrize(
     ("kills", "jobs"), [(5, 12), pytest.param(30, 60, marks=[pytest.mark.campaign, pytest.mark.timeout(240)])]

@@ -24,7 +24,7 @@ from functools import partial
 from pathlib import Path
 
 from caf.config.units import read_duration
-from tests.world import World, wait_until
+from tests.world import Supervisor, World, wait_until
 
 FIRST, NEW = 490001, 490002
 LOOK = 0.2  # s between two looks whether a payload has started
@@ -125,7 +125,7 @@ def _recover(folder: Path, jobs: int) -> tuple[float, float, float]:
     return ready - begun, marks[0] - begun, marks[1] - begun
 
 
-def _wait(condition: Callable[[], bool], process: "subprocess.Popen[bytes]", what: str) -> None:
+def _wait(condition: Callable[[], bool], process: Supervisor, what: str) -> None:
     wait_until(condition, UP, f"{what} (exit status {process.poll()})")
 
 

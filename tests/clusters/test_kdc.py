@@ -15,7 +15,7 @@ from caf.domain.credentials import Trouble, trouble
 from caf.storage.credentials import DONE, renew
 from tests.clusters.kdc import KDC, PRINCIPAL, running
 from tests.postoffice import PostOffice
-from tests.world import World, wait_until
+from tests.world import Supervisor, World, wait_until
 
 RUN = 490001
 LIFE = 6.0  # s
@@ -156,7 +156,7 @@ def test_a_changed_key_is_mailed_once_shown_and_forgotten_once_it_is_put_right(k
         mails(world, kdc, office)
 
 
-def hup(process: "subprocess.Popen[bytes]") -> bool:
+def hup(process: Supervisor) -> bool:
     """Have a round of every duty begin; a lasting failure is tried again only after `every`."""
     process.send_signal(signal.SIGHUP)
     return True

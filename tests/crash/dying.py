@@ -1,7 +1,9 @@
 """How a supervisor dies at an SQL statement: in a forked process, at the first one, a few later, until none is left."""
 
+import gc
 import json
 import os
+import shutil
 import signal
 import sqlite3
 import sys
@@ -10,13 +12,23 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Self
 
+import anyio
+
 from caf import log, opening, supervisor
+from caf.batch.processes import survivors
 from caf.domain.errors import CafError
 from caf.store import database
 from caf.tasks import housekeeping
-from tests.world import FINAL, World
+from caf.tasks.house import CALLS
+from tests.world import FINAL, World, wait_until
 
 OnStatement = Callable[[], object]
+
+# What a round imports only when it needs it is imported here, once: a forked process would spend half its time on it.
+anyio.run(anyio.sleep, 0)
+import_module("aiosqlite")
+for function in CALLS.values():
+    import_module(function.partition(":")[0])
 
 
 class DoneHere:
@@ -60,6 +72,7 @@ def forked(work: Callable[[], int | None], on_statement: OnStatement | None = No
     if child == 0:
         try:
             sys.settrace(None)  # what is covered here is lost anyway
+            gc.freeze()  # or all of it would be looked through, and so copied
             if not real:
                 vars(opening)["FileChild"] = vars(housekeeping)["FileChild"] = DoneHere
             null = os.open(os.devnull, os.O_WRONLY)
@@ -98,12 +111,12 @@ def die_after(count: int) -> OnStatement:
     return statement
 
 
-def deaths(attempt: Callable[[int], int], step: int, least: int) -> Iterator[int]:
-    """Have `attempt` die after 0, `step`, ... statements, until it has none left to die at; yields after each death.
+def deaths(attempt: Callable[[int], int], step: int, least: int, first: int = 0) -> Iterator[int]:
+    """Have `attempt` die after `first`, then each `step` statements later, until none is left; yields after each death.
 
     So every statement has its turn, also where not every attempt has as many. `least`: with fewer something is wrong.
     """
-    number = 0
+    number = first
     while (status := attempt(number)) == -signal.SIGKILL:
         yield number
         number += step
@@ -125,3 +138,30 @@ def to_the_end(world: World, rounds: int = 12) -> None:
             return
         world.payloads_over()
     raise AssertionError(f"not at an end after {rounds} rounds: {world.jobs()}")
+
+
+class Again:
+    """A world as it is now, to be had again at the same place, whatever became of it there."""
+
+    STAYS = frozenset({"cool", "raw", "templates", "listeners.toml"})  # caf only reads these, and knows them by inode
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._kept = world.folder.with_name(f"{world.folder.name}-kept")
+        shutil.copytree(world.folder, self._kept, symlinks=True, ignore=lambda *_: self.STAYS)
+
+    def world(self) -> World:
+        """Put everything back; nothing that was started there goes on."""
+        folder = self._world.folder
+        if self._world.jobs():
+            tokens = [token for (token,) in self._world.query("SELECT token FROM attempt")]
+            wait_until(lambda: not any(survivors(token) for token in tokens), what="the end of all processes")
+        for path in folder.iterdir():
+            if path.name in self.STAYS:
+                continue
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
+        shutil.copytree(self._kept, folder, symlinks=True, dirs_exist_ok=True)
+        return self._world

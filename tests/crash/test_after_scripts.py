@@ -11,7 +11,7 @@ import pytest
 from caf.config import load
 from caf.opening import open_house
 from caf.tasks import afterwards
-from tests.crash.dying import OnStatement, deaths, die_after, forked, once, to_the_end
+from tests.crash.dying import Again, OnStatement, deaths, die_after, forked, once, to_the_end
 from tests.world import World
 
 RUNS = [490001, 490002]
@@ -75,17 +75,15 @@ def test_death_at_a_statement_misses_no_script_and_repeats_only_the_one_that_ran
 @pytest.mark.timeout(1200)
 def test_death_while_jobs_are_judged_and_their_scripts_run(tmp_path: Path) -> None:
     """Whole rounds: an outcome and its scripts are noted together or not at all."""
-    worlds: dict[int, World] = {}
+    made = world(tmp_path / "world")
+    again = Again(made)
 
     def attempt(number: int) -> int:
-        worlds[number] = world(tmp_path / str(number))
-        return once(worlds[number], die_after(number))
+        return once(again.world(), die_after(number))
 
-    for number in deaths(attempt, 19, least=80):
-        made = worlds.pop(number)
+    for number in deaths(attempt, 3, least=80):
         to_the_end(made)
         assert once(made) == 0  # what is left of the scripts
         check(made.folder, number)
         assert {job[:2] for job in made.jobs().values()} == {("DONE", "ok")}
         assert set(made.runs_started().values()) == {1}
-        shutil.rmtree(made.folder)

@@ -9,18 +9,18 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from email import message_from_bytes, policy
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from caf.batch.local import LocalBatch
 from caf.config import load
 from caf.domain.jobs import Word
-from caf.storage.child import FileChild
 from caf.store import configurations, database, jobs, outbox
 from caf.store.database import connect, open_database
 from caf.tasks import mail
 from caf.tasks.house import CALLS, House
-from tests.crash.dying import OnStatement, deaths, die_after, forked
+from tests.crash.dying import DoneHere, OnStatement, deaths, die_after, forked
 from tests.postoffice import PostOffice
 from tests.tasks.stage import Stage, play
 from tests.world import World, wait_until
@@ -71,7 +71,8 @@ def mails(folder: Path) -> list[tuple[str, str]]:
 
 async def _round(world: World, now: float) -> None:
     configuration = load(world.config)
-    async with open_database(world.database) as opened, FileChild(CALLS) as files:
+    files: Any = DoneHere(CALLS)
+    async with open_database(world.database) as opened:
         identity = await opened.call(database.database_id)
         kept = (configuration.text, configuration.sha256, str(configuration.path))
         number = await opened.call(configurations.keep, *kept, NOW)

@@ -9,7 +9,7 @@ import pytest
 from caf.config import load
 from caf.opening import open_house
 from caf.tasks import discover, organise
-from tests.crash.dying import deaths, die_after, forked, to_the_end
+from tests.crash.dying import Again, deaths, die_after, forked, to_the_end
 from tests.world import World
 
 RUNS = [490001, 490002]
@@ -40,21 +40,20 @@ async def _to_a_quick_round(world: World, switch: Switch) -> None:
 
 
 def _deaths(folder: Path, step: int) -> None:
-    worlds: dict[int, World] = {}
+    here = folder / "world"
+    here.mkdir()
+    made = World(here, RUNS, slots=1)
+    (here / "state").mkdir()
+    again = Again(made)
 
     def attempt(number: int) -> int:
-        here = folder / str(number)
-        here.mkdir()
-        worlds[number] = world = World(here, RUNS, slots=1)
-        (here / "state").mkdir()
-        switch, die = Switch(), die_after(number)
+        world, switch, die = again.world(), Switch(), die_after(number)
         return forked(lambda: asyncio.run(_to_a_quick_round(world, switch)), lambda: switch.on and die())
 
     for number in deaths(attempt, step, least=40):
-        world = worlds.pop(number)
-        to_the_end(world)
-        assert {run: job[:2] for run, job in world.jobs().items()} == dict.fromkeys(RUNS, ("DONE", "ok")), number
-        assert world.runs_started() == dict.fromkeys(RUNS, 1), number
+        to_the_end(made)
+        assert {run: job[:2] for run, job in made.jobs().items()} == dict.fromkeys(RUNS, ("DONE", "ok")), number
+        assert made.runs_started() == dict.fromkeys(RUNS, 1), number
 
 
 def test_death_at_some_statements_of_a_quick_round(tmp_path: Path) -> None:

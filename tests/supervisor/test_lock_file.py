@@ -6,6 +6,8 @@ import pytest
 
 from tests.world import World, wait_until
 
+pytestmark = pytest.mark.usefixtures("from_nothing")
+
 RUN = 490001
 
 

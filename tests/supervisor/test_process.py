@@ -19,6 +19,8 @@ from caf.batch.processes import survivors
 from caf.log import EVENTS
 from tests.world import World, wait_until
 
+pytestmark = pytest.mark.usefixtures("from_nothing")
+
 RUN, OTHER = 490001, 490002
 AT_ONCE = 5.0  # s; two would do on a quiet machine
 GATE = 'while [ ! -e "$CAF_GATE" ]; do sleep 0.02; done'

@@ -1,5 +1,6 @@
 """The mail duty, on a clock that tests set, with a real mail server."""
 
+import re
 import sqlite3
 import time
 from collections.abc import Awaitable, Callable
@@ -258,6 +259,8 @@ def test_while_the_server_is_away_news_are_kept_and_no_storm_follows(tmp_path: P
     rehearse(tmp_path, office, scene)
     kinds = [subject.partition(":")[0] for subject in subjects(office)]
     assert sorted(kinds) == ["3 jobs failed", "3 runs accepted", "daily summary"]
+    (told,) = (subject for subject in subjects(office) if subject.startswith("daily summary"))
+    assert re.search(r", \d+ things to be looked at$", told)
 
 
 def test_status_tells_of_mail_that_waits_long(tmp_path: Path) -> None:
