@@ -15,7 +15,6 @@ import argparse
 import math
 import os
 import statistics
-import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Sequence
