@@ -148,14 +148,13 @@ class Again:
     def __init__(self, world: World) -> None:
         self._world = world
         self._kept = world.folder.with_name(f"{world.folder.name}-kept")
+        self._still()  # a payload that has not ended, or not even begun, would end in the copied world's place
         shutil.copytree(world.folder, self._kept, symlinks=True, ignore=lambda *_: self.STAYS)
 
     def world(self) -> World:
         """Put everything back; nothing that was started there goes on."""
         folder = self._world.folder
-        if self._world.jobs():
-            tokens = [token for (token,) in self._world.query("SELECT token FROM attempt")]
-            wait_until(lambda: not any(survivors(token) for token in tokens), what="the end of all processes")
+        self._still()
         for path in folder.iterdir():
             if path.name in self.STAYS:
                 continue
@@ -165,3 +164,9 @@ class Again:
                 path.unlink()
         shutil.copytree(self._kept, folder, symlinks=True, dirs_exist_ok=True)
         return self._world
+
+    def _still(self) -> None:
+        """Wait until nothing that was started in the world goes on."""
+        if self._world.jobs():
+            tokens = [token for (token,) in self._world.query("SELECT token FROM attempt")]
+            wait_until(lambda: not any(survivors(token) for token in tokens), what="the end of all processes")
