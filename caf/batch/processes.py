@@ -15,8 +15,8 @@ from pathlib import Path
 from caf.domain.errors import BatchError
 
 SHELL = "/bin/sh"
-IGNORED = (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGHUP, signal.SIGINT, signal.SIGQUIT)
-"""Signals that Python, nohup or a shell in the background may have ignored; no shell could have them back."""
+IGNORED = (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGCHLD)
+"""Signals that Python, nohup, or whoever started all this may have ignored; no shell could have them back."""
 STAT = 4096  # bytes, more than a line of /proc/PID/stat has
 NO_MORE_FILES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
 EXEC_LOOKS = 100  # one a millisecond, at a process that hides its token within exec
@@ -66,7 +66,7 @@ def process_start(pid: int) -> int | None:
         finally:
             os.close(descriptor)
     except OSError as error:
-        _nothing(error)
+        _believed_gone(error)
         return None
     fields = stat[stat.rindex(b")") + 2 :].split()
     return None if fields[0] in {b"Z", b"X"} else int(fields[19])
@@ -111,7 +111,7 @@ def survivors(token: str, session: int | None = None) -> list[int]:
     try:
         pids = [n for n in os.listdir("/proc") if n.isdecimal()]
     except OSError as error:
-        _nothing(error)
+        _believed_gone(error)
         raise
     # The session first: the environment of a process that hangs in the kernel, for want of memory, may hang its reader.
     ours = [int(n) for n in pids if (session and session_of(n) == session) or mark in environment_of(n).split(b"\0")]
@@ -123,7 +123,7 @@ def session_of(pid: str) -> int | None:
     try:
         stat = Path("/proc", pid, "stat").read_text(encoding="utf-8", errors="replace")
     except OSError as error:
-        _nothing(error)
+        _believed_gone(error)
         return None
     return int(stat[stat.rindex(")") + 2 :].split()[3])
 
@@ -144,11 +144,11 @@ def environment_of(pid: str) -> bytes:
                 return b""
             time.sleep(0.001)
     except OSError as error:
-        _nothing(error)
+        _believed_gone(error)
     return b""
 
 
-def _nothing(error: OSError) -> None:
+def _believed_gone(error: OSError) -> None:
     """Take what cannot be read for gone or another's; but BatchError where no more files can be opened."""
     if error.errno in NO_MORE_FILES:
         raise BatchError(f"processes cannot be looked at: {error.strerror}: see `ulimit -n`") from error

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import resource
+import signal
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -15,6 +16,7 @@ from caf.batch.interface import Submission, Watched
 from caf.batch.local import LocalBatch
 from caf.domain.errors import BatchError
 from caf.domain.following import Sight, Sighting
+from tests.batch.wrapped import make_area, record
 
 PATIENCE = 20.0  # s
 
@@ -223,3 +225,27 @@ def test_one_whose_end_only_a_descriptor_could_tell_is_looked_at_until_there_is_
         await turns.have_begun("a", "b", "c", "d")
 
     play(tmp_path, scene)
+
+
+def test_ends_are_told_and_exit_codes_known_where_the_end_of_children_is_ignored(tmp_path: Path) -> None:
+    """As whoever starts the supervisor may have it: the kernel reaps children then, and an exec keeps that."""
+    area = make_area(tmp_path)  # its payload ends with 3
+
+    async def scene(turns: Turns) -> None:
+        await turns.submit("a", "b", "c")
+        await turns.have_begun("a", "b")
+        turns.end("a")
+        await turns.have_begun("a", "b", "c")
+        turns.end("b", "c")
+        await turns.batch.submit(Submission(token("d"), str(area / "caf.sh")))
+        async with asyncio.timeout(PATIENCE):
+            while record(area)["exit"] is None:  # noqa: ASYNC110  # another process writes it
+                await asyncio.sleep(0.005)
+        assert record(area)["exit"]["code"] == 3
+        assert token("a") in turns.batch.take_ended()
+
+    before = signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    try:
+        play(tmp_path, scene)
+    finally:
+        signal.signal(signal.SIGCHLD, before)
