@@ -19,6 +19,7 @@ from caf.batch.interface import Batch, Submission, Watched
 from caf.batch.script import script
 from caf.domain.following import Sight, Sighting
 from caf.storage.records import read_records
+from tests.world import wait_until
 
 PATIENCE = 60.0  # s
 DATABASE = "0123abcd"
@@ -275,3 +276,8 @@ def processes_with(mark: str) -> list[str]:
                 continue
             found += [process.name] if mark in words else []
     return found
+
+
+def nothing_is_left(mark: str) -> None:
+    """See that no process has the mark; one that was killed, and is nobody's child here, may take a moment to go."""
+    wait_until(lambda: processes_with(mark) == [], what=f"the end of all that have {mark}")

@@ -11,7 +11,7 @@ import pytest
 from caf.batch import clients as clients_module
 from caf.batch.clients import Clients, Needs, Said
 from caf.domain.errors import BatchError
-from tests.batch.conformance import processes_with
+from tests.batch.conformance import nothing_is_left
 
 
 def with_clients(test: Callable[[Clients], Awaitable[None]], limit: float = 20.0) -> list[tuple[str, str]]:
@@ -85,7 +85,7 @@ def test_one_that_is_cancelled_is_ended() -> None:
         await asyncio.sleep(0)
         asked.cancel()
         await asyncio.wait([asked])
-        assert processes_with(mark) == []
+        nothing_is_left(mark)
         assert len(os.listdir("/proc/self/fd")) == descriptors
 
     with_clients(test)
@@ -98,7 +98,7 @@ def test_one_that_leaves_a_child_with_its_outputs_open_ends_all_the_same() -> No
         begun = time.monotonic()
         assert (await clients.run(["sh", "-c", f"sleep {mark} & echo done"])).out == "done\n"
         assert time.monotonic() - begun < 10
-        assert processes_with(mark) == []
+        nothing_is_left(mark)
 
     with_clients(test)
 
