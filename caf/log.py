@@ -108,16 +108,16 @@ def _calm(_logger: Any, _method: str, event: structlog.typing.EventDict) -> stru
     if event["event"] == "log.repeated":
         event["level"] = event.pop("as_level")
         return event
-    _tell_counted()
-    if not _OUT.flood.passes(event, time.monotonic()):
+    now = time.monotonic()
+    _tell_counted(now)
+    if not _OUT.flood.passes(event, now):
         raise structlog.DropEvent
     return event
 
 
-def _tell_counted(*, all_of_them: bool = False) -> None:
-    log = structlog.get_logger()
-    for line in _OUT.flood.over(time.monotonic(), all_of_them=all_of_them):
-        log.info("log.repeated", as_level=line.pop("level"), **line)
+def _tell_counted(now: float, *, all_of_them: bool = False) -> None:
+    for line in _OUT.flood.over(now, all_of_them=all_of_them):
+        structlog.get_logger().info("log.repeated", as_level=line.pop("level"), **line)
 
 
 def configure() -> None:
@@ -156,7 +156,7 @@ def keep_in(path: Path | None) -> None:
 
 def look() -> str | None:
     """Tell what was counted, and give why the file is not written, if so; to be called every few seconds."""
-    _tell_counted()
+    _tell_counted(time.monotonic())
     file = _OUT.file
     if file is None:
         return None
@@ -177,5 +177,5 @@ def kept_in(path: Path | None) -> Iterator[None]:
     try:
         yield
     finally:
-        _tell_counted(all_of_them=True)
+        _tell_counted(time.monotonic(), all_of_them=True)
         keep_in(None)

@@ -39,8 +39,9 @@ def main(config: Path, *, once: bool = False, take_over: bool = False, state: Pa
         faulthandler.enable()  # SIGABRT, which the service manager sends to one that hangs, shows where
     log.configure()
     configuration, complaint = choose(config, state)
-    folder = state or configuration.caf.state
+    folder = (state or configuration.caf.state).absolute()
     _make_folder(folder)
+    os.chdir("/")  # whoever started it may take the folder away; and what clients hand over must not depend on it
     with lock.held(folder / LOCK, time.time()) as mine, log.kept_in(configuration.caf.log):
         return anyio.run(_supervise, configuration, complaint, folder, once, take_over, mine)
 

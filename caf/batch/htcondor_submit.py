@@ -9,8 +9,8 @@ import re
 from collections.abc import Sequence
 from pathlib import PurePath
 
-from caf.batch.clients import Said
 from caf.batch.interface import BatchFull, BatchRefused, Submission
+from caf.batch.running import Said
 from caf.domain.errors import BatchError
 
 LOG = "log/htcondor.log"

@@ -14,10 +14,12 @@ from contextlib import suppress
 
 from caf.batch.interface import Submission, Watched
 from caf.batch.processes import (
+    NOT_FOR_OTHERS,
+    SHELL,
     Identity,
     boot_id,
     environment_of,
-    keep_from_children,
+    prepare_for_children,
     process_of,
     process_start,
     spawn,
@@ -27,7 +29,6 @@ from caf.domain.errors import BatchError
 from caf.domain.following import Sight, Sighting
 from caf.domain.jobs import Result
 
-NOT_FOR_JOBS = {"NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "LISTEN_FDS", "LISTEN_PID", "INVOCATION_ID"}
 KILL_AFTER = 10.0  # s between asking a job to end and making it end
 FORGET_AFTER = 600.0  # s from then on, until it is not remembered any more that it was asked
 TOGETHER = 0.005  # s between the end of a job and the word of it, while others run that may end as well
@@ -62,8 +63,8 @@ class LocalBatch:
         self._just_ended: set[str] = set()  # tokens
         self._telling: asyncio.TimerHandle | None = None
         # In bytes, as the kernel wants it: a hundred variables would be encoded anew for each job.
-        self._environment = {n: value for n, value in os.environb.items() if os.fsdecode(n) not in NOT_FOR_JOBS}
-        keep_from_children()
+        self._environment = {n: value for n, value in os.environb.items() if n not in NOT_FOR_OTHERS}
+        prepare_for_children()
 
     async def group_use(self, group: str) -> int | None:
         """Say that it is not known: this machine has no groups."""
@@ -93,7 +94,8 @@ class LocalBatch:
 
     def _start(self, submission: Submission) -> Sighting:
         try:
-            pid = spawn(submission.script, {**self._environment, b"CAF_TOKEN": submission.token.encode("ascii")})
+            environment = {**self._environment, b"CAF_TOKEN": submission.token.encode("ascii")}
+            pid = spawn(SHELL, [SHELL, submission.script], environment)
         except OSError as error:
             raise BatchError(f"no process could be started: {error.strerror}: see `ulimit -u` and memory") from None
         self._children.add(pid)

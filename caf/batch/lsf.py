@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
-from caf.batch.clients import Clients, Needs, Said
+from caf.batch.clients import Clients, Needs
 from caf.batch.interface import BatchFull, BatchRefused, Finding, Named, Submission, Watched
 from caf.batch.lsf_answers import HOLDING, LEAN, SIGHTS, Row, sighting, slots
 from caf.batch.lsf_history import History
@@ -30,6 +30,7 @@ from caf.batch.lsf_submit import (
     takes_no_more,
     unit_of,
 )
+from caf.batch.running import Said
 from caf.domain.errors import BatchError
 from caf.domain.following import Sight, Sighting, together
 

@@ -7,10 +7,11 @@ there is an answer where there are rows, or the words that there are none.
 import re
 from collections.abc import Callable, Mapping, Sequence
 
-from caf.batch.clients import Clients, Said
+from caf.batch.clients import Clients
 from caf.batch.lsf_answers import EMPTY, FORMS, WIDE, Form, Row, read_reasons, read_rows
 from caf.batch.lsf_history import parse_history
 from caf.batch.lsf_submit import AWAY, not_understood
+from caf.batch.running import Said
 from caf.domain.errors import BatchError
 from caf.domain.following import Sighting
 

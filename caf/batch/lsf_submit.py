@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from math import ceil
 from os.path import dirname
 
-from caf.batch.clients import Said
 from caf.batch.interface import BatchRefused, Submission
+from caf.batch.running import Said
 
 ID_VARIABLE = "LSB_JOBID"
 _UNITS = {name: 1024**power for power, name in enumerate(("KB", "MB", "GB", "TB", "PB", "EB"), 1)}

@@ -6,17 +6,31 @@ A process is known by pid, start time and boot, so that a pid that is used again
 import errno
 import os
 import signal
+import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from caf.domain.errors import BatchError
 
 SHELL = "/bin/sh"
 IGNORED = (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGCHLD)
 """Signals that Python, nohup, or whoever started all this may have ignored; no shell could have them back."""
+NOT_FOR_OTHERS = frozenset(
+    {
+        b"NOTIFY_SOCKET",
+        b"WATCHDOG_USEC",
+        b"WATCHDOG_PID",
+        b"LISTEN_FDS",
+        b"LISTEN_PID",
+        b"LISTEN_FDNAMES",
+        b"INVOCATION_ID",
+    }
+)
+"""Variables meant for the supervisor alone: a payload with them could say READY or STOPPING in its name."""
 STAT = 4096  # bytes, more than a line of /proc/PID/stat has
 NO_MORE_FILES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
 EXEC_LOOKS = 100  # one a millisecond, at a process that hides its token within exec
@@ -72,20 +86,28 @@ def process_start(pid: int) -> int | None:
     return None if fields[0] in {b"Z", b"X"} else int(fields[19])
 
 
-def spawn(script: str, environment: Mapping[bytes, bytes]) -> int:
-    """Start a shell script in a session of its own, with no input and its output nowhere; gives its pid, or OSError.
+def spawn(
+    program: str,
+    arguments: Sequence[str],
+    environment: Mapping[bytes, bytes],
+    out: int | None = None,
+    err: int | None = None,
+) -> int:
+    """Start a program in a session of its own, with no input and its output nowhere, or in the two descriptors.
 
-    It takes under a millisecond, in which nothing else is done here: subprocess takes twice that, and asyncio keeps a
-    thread for each child. What else it might inherit is seen to by `keep_from_children`.
+    Gives its pid, or OSError. It takes under a millisecond, until the kernel has loaded the program, in which nothing
+    else is done here: subprocess takes twice that, and asyncio keeps a thread for each child. What else it might
+    inherit is seen to by `prepare_for_children`.
     """
+    nowhere: tuple[Any, ...] = (os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0)
     return os.posix_spawn(
-        SHELL,
-        [SHELL, script],
+        program,
+        list(arguments),
         environment,
         file_actions=[
             (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
-            (os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0),
-            (os.POSIX_SPAWN_DUP2, 1, 2),
+            nowhere if out is None else (os.POSIX_SPAWN_DUP2, out, 1),
+            (os.POSIX_SPAWN_DUP2, 1 if err is None else err, 2),
         ],
         setsid=True,
         setsigmask=[],
@@ -93,12 +115,17 @@ def spawn(script: str, environment: Mapping[bytes, bytes]) -> int:
     )
 
 
-def keep_from_children() -> None:
-    """Have children inherit no file that this process itself inherited: a lock, say, that whoever started it holds."""
+def prepare_for_children() -> None:
+    """Have children inherit no file that this process itself inherited: a lock, say, that whoever started it holds.
+
+    And have their ends told: whoever started this process may have had SIGCHLD ignored, and then exit codes are lost.
+    """
     for name in os.listdir("/proc/self/fd"):
         with suppress(OSError):  # that of this very folder is closed again
             if int(name) > 2:
                 os.set_inheritable(int(name), False)
+    if signal.getsignal(signal.SIGCHLD) is signal.SIG_IGN and threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
 
 
 def survivors(token: str, session: int | None = None) -> list[int]:

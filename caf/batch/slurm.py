@@ -14,8 +14,9 @@ from collections.abc import Callable, Mapping, Sequence
 from itertools import islice
 from tempfile import NamedTemporaryFile
 
-from caf.batch.clients import Clients, Needs, Said
+from caf.batch.clients import Clients, Needs
 from caf.batch.interface import BatchFull, BatchRefused, Finding, Named, Submission, Watched
+from caf.batch.running import Said
 from caf.batch.slurm_answers import (
     ACCOUNT_FIELDS,
     PARTITION_FORMAT,

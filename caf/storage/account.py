@@ -7,6 +7,7 @@ from contextlib import suppress
 from typing import Any
 
 from caf.domain.errors import StorageError, StorageTimeout
+from caf.mounts import mount_of
 from caf.storage.failures import storage_error
 from caf.storage.programs import run
 
@@ -32,7 +33,7 @@ def placed(path: str, work: str) -> dict[str, Any]:
         status, other = os.stat(path), os.stat(work)
         real, inner = os.path.realpath(path, strict=True), os.path.realpath(work, strict=True)
         common = os.path.commonpath([real, inner])
-        device = _device(real)
+        device = mount_of(real).device
     except OSError as error:
         raise storage_error("look at", error.filename or path, error) from error
     return {
@@ -55,24 +56,6 @@ def group_number(name: str) -> int | None:
     with suppress(KeyError):
         return grp.getgrnam(name).gr_gid
     return None
-
-
-def _device(real: str) -> str:
-    """Give what is mounted where a path is, as the kernel names it: /dev/sda5, server:/export."""
-    best, device = "", ""
-    with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as file:
-        for line in file:
-            left, _, right = line.partition(" - ")
-            point = _plain(left.split()[4])
-            if f"{real}/".startswith(f"{point.rstrip('/')}/") and len(point) >= len(best):
-                best, device = point, _plain(right.split()[1])
-    return device
-
-
-def _plain(text: str) -> str:
-    """Take away the kernel's way of writing blanks and the like: a backslash and three octal digits."""
-    parts = text.split("\\")
-    return parts[0] + "".join(chr(int(part[:3], 8)) + part[3:] for part in parts[1:])
 
 
 def _name(module: str, function: str, number: int) -> str | None:

@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 
 from caf.batch import clients as clients_module
-from caf.batch.clients import Clients, Needs, Said
+from caf.batch import running as running_module
+from caf.batch.clients import Clients, Needs
+from caf.batch.running import Running, Said
 from caf.domain.errors import BatchError
 from tests.batch.conformance import nothing_is_left
 
@@ -114,13 +116,9 @@ def test_one_that_ignores_term_and_says_too_much_is_ended() -> None:
 def test_while_a_few_cannot_be_killed_no_more_are_started(monkeypatch: pytest.MonkeyPatch) -> None:
     """They hang in the kernel, in a file system that does not answer; the next would, too."""
     hanging = [True]
-    finish = clients_module._Running.finish
-
-    async def cannot(self: clients_module._Running) -> bool:
-        return await finish(self) and not hanging[0]
-
-    monkeypatch.setattr(clients_module._Running, "finish", cannot)
-    monkeypatch.setattr(clients_module._Running, "reaped", lambda self: not hanging[0])
+    reaped = Running.reaped
+    monkeypatch.setattr(Running, "reaped", lambda self: not hanging[0] and reaped(self))
+    monkeypatch.setattr(running_module, "DEATH", 0.01)
 
     async def test(clients: Clients) -> None:
         for _ in range(clients_module.ENOUGH):

@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from caf.batch.clients import Said
 from caf.batch.htcondor_ads import gist_of, hold, of_history, of_queue, read_ads
 from caf.batch.htcondor_log import ends_in
 from caf.batch.htcondor_submit import accepted_as, description, submit_arguments
 from caf.batch.interface import BatchFull, BatchRefused, Submission
+from caf.batch.running import Said
 from caf.domain.errors import BatchError
 from caf.domain.following import Sight
 from caf.domain.jobs import Result

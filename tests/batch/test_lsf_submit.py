@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from caf.batch.clients import Said
 from caf.batch.interface import BatchRefused, Submission
 from caf.batch.lsf_submit import PLAIN, Dialect, arguments, batch_id_of, not_understood, refusal, takes_no_more, unit_of
+from caf.batch.running import Said
 
 ONE = "caf-0123abcd-1-1-00000001"
 

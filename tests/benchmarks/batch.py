@@ -17,8 +17,8 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, redirect_stdout
+from dataclasses import dataclass
 from pathlib import Path
 
 from caf import log
@@ -41,12 +41,12 @@ from tests.benchmarks.rounds import make_active
 LIMIT = 60.0  # s that a client may take
 
 
-def at_once(commands: Sequence[list[str]]) -> float:
-    """Run bare commands, as many at once as caf does; gives the seconds that it took."""
-    with ThreadPoolExecutor(AT_ONCE) as turns:
-        begun = time.monotonic()
-        list(turns.map(lambda command: subprocess.run(command, check=True, capture_output=True), commands))
-        return time.monotonic() - begun
+def at_once(commands: Sequence[list[str]], file: Path) -> None:
+    """Run bare commands by xargs, as many at once as caf does."""
+    name, *words = commands[0]
+    file.write_text("".join(f"{word}\0" for command in commands for word in command[1:]))
+    xargs = ["xargs", "-0", f"--max-args={len(words)}", f"--max-procs={AT_ONCE}", f"--arg-file={file}", name]
+    subprocess.run(xargs, check=True, stdout=subprocess.DEVNULL)
 
 
 async def in_house(kind: str, config: Path, folder: Path, work: Callable[[House], Awaitable[None]]) -> None:
@@ -66,12 +66,48 @@ async def in_house(kind: str, config: Path, folder: Path, work: Callable[[House]
         await batch.close()
 
 
-def submissions(site: BenchSite, folder: Path, count: int) -> None:
-    """Time so many submissions by caf and by bare clients."""
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """What something took (s): time that passed, processor time of this process, and of all that the machine did."""
+
+    wall: float
+    own: float
+    busy: float
+
+    @classmethod
+    def now(cls) -> "Spent":
+        user, nice, system, _, _, interrupts, soft, *_ = map(
+            int, Path("/proc/stat").read_text().split("\n")[0].split()[1:]
+        )
+        busy = (user + nice + system + interrupts + soft) / os.sysconf("SC_CLK_TCK")
+        return cls(time.monotonic(), time.process_time(), busy)
+
+    def since(self, before: "Spent") -> "Spent":
+        return Spent(self.wall - before.wall, self.own - before.own, self.busy - before.busy)
+
+
+def submissions(site: BenchSite, folder: Path, count: int, turns: int) -> None:
+    """Time so many submissions by caf and by bare clients, in turn."""
+    taken = [_turn(site, folder / str(number), count) for number in range(turns)]
+    caf, bare = (statistics.median(one.wall for one in part) for part in zip(*taken, strict=True))
+    ratios = sorted(caf.wall / bare.wall for caf, bare in taken)
+    own = statistics.median(caf.own for caf, _ in taken)
+    busy = statistics.median(caf.busy for caf, _ in taken)
+    more = statistics.median(caf.busy / bare.busy for caf, bare in taken)
+    print(
+        f"{site.kind}: {turns} x {count} submissions, {AT_ONCE} at once: caf {count / caf:.0f} a second, bare "
+        f"{site.submitter} {count / bare:.0f}: {statistics.median(ratios):.2f} x ({ratios[0]:.2f} to "
+        f"{ratios[-1]:.2f}); processor time of each, of the whole machine: {1e3 * busy / count:.2f} ms, {more:.2f} x "
+        f"that of the bare one; caf's own {1e3 * own / count:.2f} ms, a share of {own / busy:.3f}",
+        flush=True,
+    )
+
+
+def _turn(site: BenchSite, folder: Path, count: int) -> tuple[Spent, Spent]:
     config = make_world(folder, folder / "areas", count, count)
     wants = f'listeners = ["Scan"]\nmemory = "100MB"\nwalltime = "1h"\n{site.job}\n'
     config.write_text(config.read_text().replace('listeners = ["Scan"]\n', wants))
-    took: dict[str, float] = {}
+    took: list[Spent] = []
 
     async def work(house: House) -> None:
         await discover.run_once(house)
@@ -79,26 +115,24 @@ def submissions(site: BenchSite, folder: Path, count: int) -> None:
         while counts.get(State.PREPARED, 0) < count:
             await prepare_new(house)
             counts = await house.database.call(queries.job_counts)
-        spent, begun = time.process_time(), time.monotonic()
+        begun = Spent.now()
         await submit_prepared(house)
-        took["caf"], took["own"] = time.monotonic() - begun, time.process_time() - spent
+        took.append(Spent.now().since(begun))
         rows = await house.database.call(jobs.in_states, [State.PENDING])
         if len([row for row in rows if row["batch_id"]]) != count:
             raise SystemExit(f"only {len(rows)} of {count} were accepted")
         _, table, _ = await house.tables_of(rows[0])
         wanted = (table.queue, table.group, table.cpus, table.memory, table.walltime, table.options)
         given = [Submission(f"{row['token']}x", f"{house.area(row)}/caf.sh", *wanted) for row in rows]
-        took["bare"] = at_once([site.arguments(one) for one in given])
+        begun = Spent.now()
+        at_once([site.arguments(one) for one in given], folder / "arguments")
+        took.append(Spent.now().since(begun))
 
     with (folder / "log").open("w") as file, redirect_stdout(file):
         asyncio.run(in_house(site.kind, config, folder / "state", work))
     site.clear()
-    caf, bare = took["caf"], took["bare"]
-    print(
-        f"{site.kind}: {count} submissions, {AT_ONCE} at once: caf {count / caf:.0f} a second, bare {site.submitter} "
-        f"{count / bare:.0f}: {caf / bare:.2f} x; caf's own processor time {took['own']:.2f} s of {caf:.2f} s",
-        flush=True,
-    )
+    by_caf, by_bare_clients = took
+    return by_caf, by_bare_clients
 
 
 def polling(site: BenchSite, folder: Path, count: int, rounds: int) -> None:
@@ -168,16 +202,18 @@ def _children() -> float:
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("kinds", nargs="*", metavar="KIND", help=f"of {', '.join(SITES)}; default: all")
-    options.add_argument("--jobs", type=int, default=500, help="submissions")
+    options.add_argument("--jobs", type=int, default=200, help="submissions in one turn")
+    options.add_argument("--turns", type=int, default=5, help="of submissions, by caf and by the bare client")
     options.add_argument("--active", type=int, default=10_000, help="jobs that are polled; 0: none")
     options.add_argument("--rounds", type=int, default=5)
     given = options.parse_args()
     log.configure()
+    os.chdir("/")  # as the supervisor does
     for kind in given.kinds or SITES:
         with tempfile.TemporaryDirectory() as temporary, SITES[kind](Path(temporary)) as site:
             os.environ.update(site.environment)
             if given.jobs:
-                submissions(site, site.room / "submissions", given.jobs)
+                submissions(site, site.room / "submissions", given.jobs, given.turns)
             if given.active:
                 polling(site, site.room / "polling", given.active, given.rounds)
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from caf.batch.aside import NOTHING, Aside
@@ -22,20 +22,37 @@ from caf.tasks.organise.relook import still_there
 from caf.tasks.organise.slots import next_in_line
 
 AT_ONCE = 4  # submissions under way: the clients of batch systems take turns with their servers, and wait
+PIECE = 200  # jobs that get their tokens at once
 TROUBLE_DELAY = 30.0  # s before a submission that failed is tried again
+Outcome = tuple[Change, sqlite3.Row]  # with the row that it was decided on
 
 
 async def submit_prepared(house: House) -> int:
-    """Hand over as many PREPARED jobs as there are slots, in the order of their turns."""
+    """Hand over as many PREPARED jobs as there are slots, in the order of their turns.
+
+    Many are handed over in pieces, each stored before the next: so `caf pause` is heeded soon, and little is in doubt.
+    """
     rows = await next_in_line(house)
     rows = await still_there(house, [*rows, *await ahead_of_slots(house, rows)])
-    if not rows:
-        return 0
-    claimed_at = house.clock()
-    tokens = await claim(house, [row["id"] for row in rows], claimed_at)
+    moved = 0
+    for first in range(0, len(rows), PIECE):
+        claimed_at = house.clock()
+        ready, changes = await _make_ready(house, rows[first : first + PIECE], claimed_at)
+        handed_over, answers = await _hand_over(house, ready)
+        moved += await carry_out(house, changes + handed_over, since=claimed_at, can_wait=True)
+        if not answers:
+            break
+    return moved
+
+
+async def _make_ready(
+    house: House, rows: Sequence[sqlite3.Row], now: float
+) -> tuple[list[tuple[sqlite3.Row, str]], list[Outcome]]:
+    """Store tokens and write scripts; gives those that can be handed over, and what becomes of those that cannot."""
+    tokens = await claim(house, [row["id"] for row in rows], now)
     rows = [row for row in rows if row["id"] in tokens]
     if not rows:
-        return 0
+        return [], []
     scripts = []
     for row in rows:
         _, table, _ = await house.tables_of(row)
@@ -56,15 +73,14 @@ async def submit_prepared(house: House) -> int:
     noted, *written = await house.files.many(calls, timeout=QUICK)
     if isinstance(noted, Exception):
         raise noted
-    changes: list[tuple[Change, object]] = []
-    there = []
+    ready: list[tuple[sqlite3.Row, str]] = []
+    failed: list[Outcome] = []
     for row, outcome in zip(rows, written, strict=True):
         if isinstance(outcome, Exception):
-            changes.append((_later(house, row, f"its script could not be written: {outcome}"), row))
+            failed.append((_later(house, row, f"its script could not be written: {outcome}"), row))
         else:
-            there.append(row)
-    changes += await _hand_over(house, there, tokens)
-    return await carry_out(house, changes, since=claimed_at, can_wait=True)
+            ready.append((row, tokens[row["id"]]))
+    return ready, failed
 
 
 def _aside(table: JobTable, row: sqlite3.Row) -> Aside:
@@ -74,22 +90,23 @@ def _aside(table: JobTable, row: sqlite3.Row) -> Aside:
     return Aside(table.scratch, filled_in(table.copy_back, run, job), table.log.format(run=run, job=job))
 
 
-async def _hand_over(
-    house: House, rows: Sequence[sqlite3.Row], tokens: Mapping[int, str]
-) -> list[tuple[Change, object]]:
-    """Submit a few at a time. Where a few in a row were not answered no more are tried: each costs a time limit."""
-    changes: list[tuple[Change, object]] = []
-    left, unanswered = iter(rows), 0
+async def _hand_over(house: House, ready: Sequence[tuple[sqlite3.Row, str]]) -> tuple[list[Outcome], bool]:
+    """Submit a few at a time; tells, too, whether there are answers.
+
+    Where a few in a row were not answered no more are tried: each costs a time limit.
+    """
+    changes: list[Outcome] = []
+    left, unanswered = iter(ready), 0
 
     async def take_turns() -> None:
         nonlocal unanswered
-        for row in left:
+        for row, token in left:
             if unanswered >= AT_ONCE:
                 changes.append((_later(house, row, "not handed over yet: the batch system does not answer"), row))
                 continue
             change: Change | None
             try:
-                change = await _submit(house, row, tokens[row["id"]])
+                change = await _submit(house, row, token)
                 unanswered = 0
             except (BatchError, StorageError) as error:
                 house.log.warning("submit.failed", run=row["run"], job=row["job"], error=str(error))
@@ -98,13 +115,13 @@ async def _hand_over(
             if change is not None:
                 changes.append((change, row))
 
-    clients = [asyncio.ensure_future(take_turns()) for _ in rows[:AT_ONCE]]
+    clients = [asyncio.ensure_future(take_turns()) for _ in ready[:AT_ONCE]]
     try:
         await asyncio.gather(*clients)
     finally:
         for client in clients:
             client.cancel()
-    return changes
+    return changes, unanswered < AT_ONCE
 
 
 async def _submit(house: House, row: sqlite3.Row, token: str) -> Change | None:
