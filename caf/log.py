@@ -117,7 +117,8 @@ def _calm(_logger: Any, _method: str, event: structlog.typing.EventDict) -> stru
 
 def _tell_counted(now: float, *, all_of_them: bool = False) -> None:
     for line in _OUT.flood.over(now, all_of_them=all_of_them):
-        structlog.get_logger().info("log.repeated", as_level=line.pop("level"), **line)
+        log = structlog.get_logger()
+        log.info("log.repeated", as_level=line.pop("level"), **line)
 
 
 def configure() -> None:

@@ -383,29 +383,3 @@ class TestLog:
         finally:
             process.kill()
             process.wait()
-
-
-def test_it_holds_no_folder_and_what_it_was_told_by_relative_paths_stays_where_it_was(world: World) -> None:
-    """Whoever started it may go elsewhere, and have a file system unmounted that the shell was in."""
-    home = world.folder / "home"
-    home.mkdir()
-    command = [sys.executable, "-m", "caf", "run", "--config", "../listeners.toml", "--state", "../elsewhere"]
-    with (world.folder / "caf.log").open("wb") as log:
-        env = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2])}
-        process = subprocess.Popen(command, cwd=home, env=env, stdout=log, stderr=log, start_new_session=True)
-    try:
-        wait_until(lambda: events(world, "supervisor.ready") != [] or process.poll() is not None, what="readiness")
-        assert os.readlink(f"/proc/{process.pid}/cwd") == "/"
-        home.rmdir()
-        wait_until(lambda: world.started.exists(), what="the payload's start")
-        loaded = len(events(world, "config.loaded"))
-        world.edit("slots = 4", "slots = 3")
-        process.send_signal(signal.SIGHUP)
-        wait_until(lambda: len(events(world, "config.loaded")) > loaded, what="the new file")
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(timeout=30) == 0
-    finally:
-        process.kill()
-        process.wait()
-    assert (world.folder / "elsewhere" / "caf.db").exists()
-    assert not (world.folder / "state").exists()
