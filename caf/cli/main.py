@@ -14,10 +14,20 @@ INTERRUPTED = 130
 
 def main() -> None:
     """Run one command and end the process with its exit status."""
+    _take_numbers_of_streams()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     sys.exit(_status())
+
+
+def _take_numbers_of_streams() -> None:
+    """Have standard streams that were closed lead nowhere: children would write to a file of such a number."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # the lowest number that is free
 
 
 def _status() -> int:

@@ -1,4 +1,4 @@
-"""The supervisor's own folder: none that anybody could miss."""
+"""What the supervisor keeps of where it was started: no folder that anybody could miss, no streams that were closed."""
 
 import os
 import signal
@@ -43,3 +43,17 @@ def test_it_holds_no_folder_and_what_it_was_told_by_relative_paths_stays_where_i
         process.wait()
     assert (tmp_path / "elsewhere" / "caf.db").exists()
     assert not (tmp_path / "state").exists()
+
+
+def test_streams_that_were_closed_are_nobody_elses(tmp_path: Path) -> None:
+    """Else the database, or a client's pipe, would get their numbers, and children write into it."""
+    world = World(tmp_path, [490001]).quick()
+    command = [sys.executable, "-m", "caf", "run", "--config", str(world.config)]
+    process = subprocess.Popen(["sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh", *command], start_new_session=True)
+    try:
+        wait_until(world.started.exists, what="the payload's start")
+        wait_until(lambda: world.state(490001) == "DONE", what="the job's end")
+        assert {os.readlink(f"/proc/{process.pid}/fd/{number}") for number in range(3)} == {"/dev/null"}
+    finally:
+        process.terminate()
+        assert process.wait(timeout=30) == 0
