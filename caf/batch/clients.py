@@ -60,6 +60,7 @@ class Clients:
         self._environment = {
             name: text
             for name, text in os.environb.items()
+            if name  # no program can be started with one that has none
             if name in kept or not (name.startswith(cleared) or name in NOT_FOR_OTHERS)
         }
         self._plain = self._environment | PLAIN
@@ -94,7 +95,7 @@ class Clients:
         name = arguments[0]
         path, until = self._places.get(name, (None, 0.0))
         if self._clock() >= until:
-            path = await self._find(name) if os.getcwd() == "/" else None
+            path = await self._find(name) if _in_its_folder() else None
         if path is None:
             return None
         try:
@@ -159,3 +160,11 @@ class Clients:
             running.kill()
         if self._under_way:  # whoever asked lets go of it
             await asyncio.wait([running.ended for running in self._under_way], timeout=DEATH)
+
+
+def _in_its_folder() -> bool:
+    """Tell whether this process is in the folder that the launcher enters. The supervisor is."""
+    try:
+        return os.getcwd() == "/"
+    except OSError:  # it was removed
+        return False

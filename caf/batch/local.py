@@ -63,7 +63,7 @@ class LocalBatch:
         self._just_ended: set[str] = set()  # tokens
         self._telling: asyncio.TimerHandle | None = None
         # In bytes, as the kernel wants it: a hundred variables would be encoded anew for each job.
-        self._environment = {n: value for n, value in os.environb.items() if n not in NOT_FOR_OTHERS}
+        self._environment = {n: value for n, value in os.environb.items() if n and n not in NOT_FOR_OTHERS}
         prepare_for_children()
 
     async def group_use(self, group: str) -> int | None:

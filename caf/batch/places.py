@@ -6,13 +6,17 @@ unless everything does, is started directly: a child process looks where it is, 
 there.
 """
 
+import re
+
 from caf.batch.running import Said
 from caf.mounts import LOCAL, mount_of
 
-KEPT = 600.0  # s that an answer counts; a shell keeps it as long as it lives
-# Its path without symbolic links, and its first bytes: what begins otherwise is a script, and needs its interpreter.
-_LOOK = 'p=$(command -v -- "$1") && p=$(readlink -f -- "$p") && printf "%s\\n" "$p" && head -c 4 -- "$p"'
+KEPT = 60.0  # s that an answer counts; a shell keeps it as long as it lives
+# Its path without symbolic links, and its beginning.
+_LOOK = 'p=$(command -v -- "$1") && p=$(readlink -f -- "$p") && printf "%s\\n" "$p" && head -c 4096 -- "$p"'
+# What begins otherwise is a script, whose interpreter may be anywhere. A program names one, too: the kernel reads that.
 _ELF = "\x7fELF"
+_LOADER = re.compile(r"\0(/[!-~]+/ld[!-~]*)\0")
 
 
 def look_for(name: str) -> list[str]:
@@ -22,10 +26,11 @@ def look_for(name: str) -> list[str]:
 
 def direct(said: Said) -> str | None:
     """Give the path by which the program can be started, from what the child said; None: by the launcher."""
-    path, _, magic = said.out.rpartition("\n")
-    if said.code != 0 or magic != _ELF or not path.startswith("/"):
+    path, _, beginning = said.out.partition("\n")
+    loader = _LOADER.search(beginning)
+    if said.code != 0 or not path.startswith("/") or not beginning.startswith(_ELF) or loader is None:
         return None
     try:
-        return path if mount_of(path).kind in LOCAL else None
+        return path if all(mount_of(one).kind in LOCAL for one in (path, loader[1])) else None
     except OSError:
         return None

@@ -44,9 +44,23 @@ class Running:
 
     def __init__(self, program: str, arguments: Sequence[str], environment: Mapping[bytes, bytes]) -> None:
         self.too_much = False
-        self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        self.ended: asyncio.Future[None] = loop.create_future()
         self._code: int | None = None
         self._heard: dict[int, bytearray] = {}  # by the descriptors of its output and of its errors
+        self._pid = self._spawn(program, arguments, environment)
+        try:
+            self._end = self._watch(loop)
+        except OSError as error:  # it runs: whoever started it once more would have two
+            self.kill()
+            with suppress(ChildProcessError):
+                os.waitpid(self._pid, 0)
+            self._close()
+            raise BatchError(f"a client cannot be watched, and was ended: {error.strerror}: see `ulimit -n`") from error
+        self._listening = {self._end}
+        self._soon = loop.call_later(SOON, self._listen)
+
+    def _spawn(self, program: str, arguments: Sequence[str], environment: Mapping[bytes, bytes]) -> int:
         theirs = []
         try:
             for _ in ("output", "errors"):
@@ -54,33 +68,29 @@ class Running:
                 os.set_blocking(ours, False)
                 self._heard[ours] = bytearray()
                 theirs.append(its)
-            self._pid = spawn(program, arguments, environment, *theirs)
-            self._end = self._watched()
+            return spawn(program, arguments, environment, *theirs)
         except BaseException:
-            for descriptor in self._heard:
-                os.close(descriptor)
+            self._close()
             raise
         finally:
             for descriptor in theirs:
                 os.close(descriptor)
-        loop = asyncio.get_running_loop()
-        loop.add_reader(self._end, self._exited)
-        self._listening: set[int] = set()
-        self._soon = loop.call_later(SOON, self._listen)
 
-    def _watched(self) -> int:
-        """Give a descriptor that tells of its end."""
+    def _watch(self, loop: asyncio.AbstractEventLoop) -> int:
+        """Give a descriptor that tells of its end, to which the loop listens."""
+        descriptor = os.pidfd_open(self._pid)
         try:
-            return os.pidfd_open(self._pid)
-        except OSError as error:
-            self.kill()
-            os.waitpid(self._pid, 0)
-            raise BatchError(f"a client cannot be watched, and was ended: {error.strerror}: see `ulimit -n`") from error
+            loop.add_reader(descriptor, self._exited)
+        except OSError:
+            os.close(descriptor)
+            raise
+        return descriptor
 
     def _listen(self) -> None:
         for descriptor in self._heard:
-            asyncio.get_running_loop().add_reader(descriptor, self._read, descriptor)
-            self._listening.add(descriptor)
+            with suppress(OSError):  # then it is read at the end only
+                asyncio.get_running_loop().add_reader(descriptor, self._read, descriptor)
+                self._listening.add(descriptor)
 
     def _listen_no_more(self, descriptor: int) -> None:
         if descriptor in self._listening:
@@ -88,7 +98,7 @@ class Running:
             asyncio.get_running_loop().remove_reader(descriptor)
 
     def _exited(self) -> None:
-        asyncio.get_running_loop().remove_reader(self._end)
+        self._listen_no_more(self._end)
         if not self.ended.done():
             self.ended.set_result(None)
 
@@ -118,11 +128,16 @@ class Running:
         try:
             await self._gone()
         except asyncio.CancelledError:  # who is cancelled cannot wait; the killed take only milliseconds
-            select.select([self._end], [], [], LAST_MOMENT)
+            self._at_the_last_moment()
             raise
         finally:
             self.reaped()
             self._let_go()
+
+    def _at_the_last_moment(self) -> None:
+        poll = select.poll()
+        poll.register(self._end, select.POLLIN)
+        poll.poll(1000 * LAST_MOMENT)
 
     async def _gone(self) -> None:
         loop = asyncio.get_running_loop()
@@ -144,12 +159,16 @@ class Running:
 
     def _let_go(self) -> None:
         self._soon.cancel()
-        asyncio.get_running_loop().remove_reader(self._end)
+        self._listen_no_more(self._end)
         os.close(self._end)
         for descriptor in self._heard:
             while not self.too_much and self._read(descriptor):
                 continue
             self._listen_no_more(descriptor)
+        self._close()
+
+    def _close(self) -> None:
+        for descriptor in self._heard:
             os.close(descriptor)
 
     def so_far(self) -> str:

@@ -70,6 +70,13 @@ def _command(words: tuple[str, ...]) -> tuple[str, ...]:
     return words
 
 
+def _of_this_machine(words: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+    program, *arguments = words or ("",)
+    if "/" in program and not program.startswith("/"):
+        return (f"{surroundings(info).folder}/{program}", *arguments)
+    return words
+
+
 def _name(text: str) -> str:
     if not _NAME.fullmatch(text):
         raise ValueError("is not a usable name: a letter, then at most 39 letters, digits or _")
@@ -191,6 +198,9 @@ Duration = Annotated[float, BeforeValidator(read_duration)]
 Interval = Annotated[float, BeforeValidator(read_duration), AfterValidator(_positive)]
 Size = Annotated[int, BeforeValidator(read_size)]
 Command = Annotated[tuple[Argument, ...], AfterValidator(_command)]
+# Run on the supervisor's machine, from no folder in particular: a program's path is relative to the file as all are.
+HostCommand = Annotated[Command, AfterValidator(_of_this_machine)]
+NoHostCommand = Annotated[tuple[Argument, ...], AfterValidator(_of_this_machine)]  # or none
 JobArgument = Annotated[Argument, AfterValidator(_job_braces)]
 JobCommand = Annotated[tuple[JobArgument, ...], AfterValidator(_command)]
 NotEmpty = AfterValidator(_not_empty)

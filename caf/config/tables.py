@@ -7,13 +7,13 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator
 
 from caf.config.fields import (
-    Argument,
-    Command,
     Duration,
     Flag,
     Glob,
+    HostCommand,
     Interval,
     Line,
+    NoHostCommand,
     NotEmpty,
     Once,
     Place,
@@ -147,7 +147,7 @@ class QuotaTable(Table):
     keep: Duration = 2 * DAY
     keep_failed: Duration = 30 * DAY
     warn_before: Duration = 7 * DAY
-    client: Command | None = None
+    client: HostCommand | None = None
     user: Line | None = None
     group: Line | None = None
     timeout: Interval = 60 * SECOND
@@ -234,8 +234,8 @@ class CredentialsTable(Table):
     `cache` None: below the state folder.
     """
 
-    renew: Command
+    renew: HostCommand
     every: Interval = 8 * HOUR
-    after: tuple[Argument, ...] = ()
+    after: NoHostCommand = ()
     cache: Place | None = None
     timeout: Interval = 1 * MINUTE

@@ -165,6 +165,7 @@ def _start(arguments: Sequence[str], environment: Mapping[str, str], files: Sequ
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             env=environment,
+            cwd="/",  # as the supervisor's, also where a person has something tried by hand
             start_new_session=True,
             preexec_fn=die_with_parent,  # the file child has one thread
             pass_fds=tuple(files),

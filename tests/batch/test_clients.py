@@ -16,6 +16,12 @@ from caf.domain.errors import BatchError
 from tests.batch.conformance import nothing_is_left
 
 
+@pytest.fixture(autouse=True, params=["its folder", "another folder"])
+def _started(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Directly, or by the launcher."""
+    monkeypatch.chdir("/" if request.param == "its folder" else tmp_path)
+
+
 def with_clients(test: Callable[[Clients], Awaitable[None]], limit: float = 20.0) -> list[tuple[str, str]]:
     told: list[tuple[str, str]] = []
 
@@ -82,6 +88,7 @@ def test_one_that_is_cancelled_is_ended() -> None:
     mark = f"32{os.getpid()}.5"
 
     async def test(clients: Clients) -> None:
+        await clients.run(["sleep", "0"])  # it is known now where that is
         descriptors = len(os.listdir("/proc/self/fd"))
         asked = asyncio.ensure_future(clients.run(["sleep", mark]))
         await asyncio.sleep(0)
@@ -115,12 +122,14 @@ def test_one_that_ignores_term_and_says_too_much_is_ended() -> None:
 
 def test_while_a_few_cannot_be_killed_no_more_are_started(monkeypatch: pytest.MonkeyPatch) -> None:
     """They hang in the kernel, in a file system that does not answer; the next would, too."""
-    hanging = [True]
+    hanging = [False]
     reaped = Running.reaped
     monkeypatch.setattr(Running, "reaped", lambda self: not hanging[0] and reaped(self))
     monkeypatch.setattr(running_module, "DEATH", 0.01)
 
     async def test(clients: Clients) -> None:
+        await clients.run(["true"])
+        hanging[0] = True
         for _ in range(clients_module.ENOUGH):
             await clients.run(["true"])
         with pytest.raises(BatchError, match="4 clients hang and cannot be killed"):

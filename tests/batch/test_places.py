@@ -8,16 +8,20 @@ import subprocess
 import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from caf.batch import clients as clients_module
 from caf.batch import places
+from caf.batch import running as running_module
 from caf.batch.clients import Clients, Needs
+from caf.batch.processes import spawn
 from caf.batch.running import Said
 from caf.domain.errors import BatchError
 from tests.batch.conformance import nothing_is_left
 
+TOP = str(Path(__file__).resolve().parents[2])
 Test = Callable[[Clients], Awaitable[None]]
 
 
@@ -181,15 +185,25 @@ def test_a_search_that_hangs_is_given_up_and_leaves_nothing(
     assert launched.times == 1
 
 
+BEGINNING = "\x7fELF\2\1\0\0/lib64/ld-linux-x86-64.so.2\0"
+
+
+def test_a_program_and_its_loader_on_a_disk_of_this_machine_count() -> None:
+    assert places.direct(Said(0, f"/bin/true\n{BEGINNING}", "")) == "/bin/true"
+
+
 @pytest.mark.parametrize(
     "said",
     [
         Said(1, "", ""),
         Said(0, "", ""),
-        Said(0, "own-client\n\x7fELF", ""),
-        Said(0, "/bin/true\n#!/b", ""),
+        Said(0, "/bin/true\n#!/bin/sh\n", ""),
         Said(0, "/bin/true\n", ""),
-        Said(-9, "/bin/true\n\x7fELF", ""),
+        Said(0, "/bin/true\n\x7fELF\2\1\0\0", ""),  # without a loader, or with one that cannot be seen
+        Said(-9, f"/bin/true\n{BEGINNING}", ""),
+        Said(0, f"bin/true\n{BEGINNING}", ""),
+        Said(0, f"/proc/1/exe\n{BEGINNING}", ""),
+        Said(0, f"/bin/true\n{BEGINNING.replace('/lib64', '/proc/1/root')}", ""),
     ],
 )
 def test_what_does_not_say_clearly_where_it_is_counts_for_nothing(said: Said) -> None:
@@ -215,9 +229,64 @@ def test_what_cannot_be_watched_is_ended_and_not_started_again(
         assert len(os.listdir("/proc/self/fd")) == len(descriptors)
 
     play(test)
-    with pytest.raises(ChildProcessError):
-        os.waitpid(-1, os.WNOHANG)
     assert (len(begun), launched.times) == (1, 0)
+    with pytest.raises(ChildProcessError):
+        os.waitpid(begun[0], os.WNOHANG)
+
+
+def test_what_the_loop_cannot_listen_to_is_not_started_again_either(
+    own: Path, launched: Launched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun: list[int] = []
+
+    def note(*given: Any) -> int:
+        begun.append(spawn(*given))
+        return begun[-1]
+
+    def refuse(*given: object) -> None:
+        raise OSError(28, "No space left on device")  # as where fs.epoll.max_user_watches is reached
+
+    async def test(clients: Clients) -> None:
+        await clients.run(["own-client", "/dev/null"])
+        descriptors = os.listdir("/proc/self/fd")
+        with monkeypatch.context() as patched:
+            patched.setattr(running_module, "spawn", note)
+            patched.setattr(asyncio.get_running_loop(), "add_reader", refuse)
+            with pytest.raises(BatchError, match="cannot be watched, and was ended: No space left"):
+                await clients.run(["own-client", "/dev/zero"])
+        assert len(os.listdir("/proc/self/fd")) == len(descriptors)
+
+    play(test)
+    assert (len(begun), launched.times) == (1, 0)
+    with pytest.raises(ChildProcessError):
+        os.waitpid(begun[0], os.WNOHANG)
+
+
+def test_a_folder_that_was_removed_is_no_reason_to_fail(own: Path, launched: Launched, tmp_path: Path) -> None:
+    async def test(clients: Clients) -> None:
+        assert (await clients.run(["own-client", "/dev/null"])).code == 0
+
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    os.chdir(gone)
+    gone.rmdir()
+    play(test)
+    assert launched.times == 1
+
+
+def test_a_variable_without_a_name_is_left_out(own: Path, launched: Launched) -> None:
+    """`env =x caf run` makes one, and with it no program at all could be started."""
+    program = (
+        "import asyncio, os, sys\n"
+        "from caf.batch.clients import Clients, Needs\n"
+        "os.chdir(sys.argv[1])\n"
+        "said = asyncio.run(Clients(Needs('x', ()), lambda: 20.0, print).run(['own-client', '/proc/self/environ']))\n"
+        "print(said.code, '\\0=x' in '\\0' + said.out, '\\0TELL=1' in '\\0' + said.out)\n"
+    )
+    for folder in ("/", str(own.parent)):
+        command = ["env", "=x", "TELL=1", f"PYTHONPATH={TOP}", sys.executable, "-c", program, folder]
+        run = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert (run.stdout, run.stderr) == ("0 False True\n", "")
 
 
 @pytest.mark.parametrize("argument", ["x" * 200_000, "a\0b"], ids=["too long", "no text"])
@@ -254,12 +323,11 @@ def test_what_this_process_ignores_or_inherited_is_kept_from_clients(tmp_path: P
             signal.signal(number, signal.SIG_IGN)
         os.dup2(os.open(tmp_path, os.O_RDONLY), 9)
 
-    top = str(Path(__file__).resolve().parents[2])
     run = subprocess.run(
         [sys.executable, "-c", program],
         capture_output=True,
         text=True,
-        env={**os.environ, "PYTHONPATH": top},
+        env={**os.environ, "PYTHONPATH": TOP},
         preexec_fn=before,
         close_fds=False,
         check=False,

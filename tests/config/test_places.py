@@ -28,3 +28,20 @@ def test_another_address_is_refused_with_its_line(place: str) -> None:
         read(raw=f'raw = ["{place}"]')
     with pytest.raises(ConfigError, match=r":8: .*write root://host//path, or a path"):
         read(archive=f'archive = "{place}"')
+
+
+@pytest.mark.parametrize(
+    ("program", "path"),
+    [("./renew.sh", "/etc/caf/./renew.sh"), ("bin/renew", "/etc/caf/bin/renew"), ("kinit", "kinit"), ("/k", "/k")],
+)
+def test_a_program_of_this_machine_is_relative_to_the_file_like_all_else(program: str, path: str) -> None:
+    """The supervisor is in no folder in particular. What a payload's command names is in its area."""
+    tables = (
+        f'[credentials]\nrenew = ["{program}", "a/b"]\nafter = ["{program}", "./c"]\n[quota]\nclient = ["{program}"]\n'
+    )
+    found = parse(REST.format(raw="", archive="") + tables, Path("/etc/caf/listeners.toml"))
+    assert found.credentials is not None
+    assert found.quota is not None
+    assert (found.credentials.renew, found.credentials.after) == ((path, "a/b"), (path, "./c"))
+    assert found.quota.client == (path,)
+    assert found.jobs["J"].command == ("x",)

@@ -163,3 +163,15 @@ def test_it_is_done_by_a_file_child_too(bench: Bench) -> None:
     assert isinstance(told, dict)
     assert told["step"] == DONE
     only_the_cache(bench)
+
+
+def test_commands_are_run_in_the_same_folder_wherever_they_are_tried(
+    bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else `caf check` would promise what the supervisor cannot do."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "caf.keytab").touch()
+    told = renew(["sh", "-c", "pwd; cat caf.keytab"], [], str(bench.cache), 10.0, NOW)
+    assert (told["step"], told["code"]) == (RENEW, 1)
+    told = renew(["sh", "-c", "test $(pwd) = /"], ["sh", "-c", "test $(pwd) = /"], str(bench.cache), 10.0, NOW)
+    assert told["step"] == DONE

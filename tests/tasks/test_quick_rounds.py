@@ -1,12 +1,16 @@
 """Quick rounds, between the whole ones: only what has just ended is followed, and its slot is taken at once."""
 
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from caf.domain.errors import StorageError
-from caf.tasks.organise import Organised, run_quick
+from caf.batch.interface import Submission
+from caf.domain.errors import StorageError, StoreError
+from caf.domain.following import Sight, Sighting
+from caf.store.refill import refill
+from caf.tasks.organise import Organised, run_quick, submit
 from tests.tasks.stage import Stage, play
 from tests.world import World
 
@@ -109,3 +113,40 @@ def test_more_is_prepared_round_by_round(world: World, monkeypatch: pytest.Monke
         assert not (await quick(stage)).more
 
     play(world, scene)
+
+
+@pytest.mark.parametrize("broken", [False, True], ids=["well", "the disk is full"])
+def test_pieces_are_committed_with_the_tokens_of_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, broken: bool
+) -> None:
+    monkeypatch.setattr(submit, "PIECE", 2)
+    runs = range(490001, 490007)
+
+    async def scene(stage: Stage) -> None:
+        seen: list[tuple[int, int, int]] = []
+        call = stage.house.database.call
+
+        async def full(function: Any, *args: Any, **more: Any) -> Any:
+            if function is refill:
+                raise StoreError("the disk is full")
+            return await call(function, *args, **more)
+
+        def note(submission: Submission) -> Sighting:
+            states = Counter(stage.job(run)["state"] for run in runs)
+            seen.append((states["PENDING"], states["SUBMITTING"], states["PREPARED"]))
+            return Sighting(Sight.PENDING, submission.token)
+
+        stage.batch.on_submit = note
+        if broken:
+            monkeypatch.setattr(stage.house.database, "call", full)
+            with pytest.raises(StoreError, match="disk is full"):
+                await quick(stage)
+            assert seen == [(0, 2, 4)] * 2
+            assert Counter(stage.job(run)["state"] for run in runs) == {"SUBMITTING": 2, "PREPARED": 4}
+        else:
+            await quick(stage)
+            assert seen == [(0, 2, 4)] * 2 + [(2, 2, 2)] * 2 + [(4, 2, 0)] * 2
+            assert {stage.job(run)["state"] for run in runs} == {"PENDING"}
+        assert len({one.token for one in stage.batch.submitted}) == len(seen)
+
+    play(World(tmp_path, list(runs), slots=20), scene)
