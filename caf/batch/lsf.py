@@ -96,23 +96,32 @@ class LsfBatch:
         for row in await self._bjobs.of_caf():
             if row.name in shown:
                 shown[row.name].append(row)
-        sightings = await self._sightings([row for rows in shown.values() for row in rows])
+        read = await self._reader([row for rows in shown.values() for row in rows])
         missing = [one for one in watched if not shown[one.token]]
-        found = {token: together([sightings[row] for row in rows]) for token, rows in shown.items() if rows}
+        found = {
+            token: read(rows[0]) if len(rows) == 1 else together([read(row) for row in rows])
+            for token, rows in shown.items()
+            if rows
+        }
         return found | await self._history.find(missing) if missing else found
 
-    async def _sightings(self, rows: Sequence[Row]) -> dict[Row, Sighting]:
-        """Read rows, with what has to be asked for where this bjobs does not put it into them."""
-        found = {row: sighting(row) for row in rows}
+    async def _reader(self, rows: Sequence[Row]) -> Callable[[Row], Sighting]:
+        """Give what reads these rows, having asked for what this bjobs does not put into them."""
         if self._bjobs.form.tells_ends:
-            return found
-        if failed := [row for row in rows if row.state == "EXIT"]:
-            ends = await self._bjobs.ends([row.batch_id for row in failed])
-            found |= {row: ends[row.batch_id] for row in failed if row.batch_id in ends}
-        if pending := [row for row in rows if SIGHTS.get(row.state) is Sight.PENDING]:
-            reasons = await self._bjobs.reasons()
-            found |= {row: sighting(row._replace(pend_reason=reasons.get(row.batch_id, ""))) for row in pending}
-        return found
+            return sighting
+        failed = [row.batch_id for row in rows if row.state == "EXIT"]
+        ends = await self._bjobs.ends(failed) if failed else {}
+        pending = any(SIGHTS.get(row.state) is Sight.PENDING for row in rows)
+        reasons = await self._bjobs.reasons() if pending else {}
+
+        def read(row: Row) -> Sighting:
+            if row.state == "EXIT" and row.batch_id in ends:
+                return ends[row.batch_id]
+            if SIGHTS.get(row.state) is Sight.PENDING:
+                row = row._replace(pend_reason=reasons.get(row.batch_id, ""))
+            return sighting(row)
+
+        return read
 
     async def cancel(self, watched: Sequence[Watched]) -> None:
         """Ask for the end of all batch jobs of these that are not over, by their ids as bjobs shows them now."""

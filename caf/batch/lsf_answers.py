@@ -7,7 +7,8 @@ such jobs have come back, so neither is an end.
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 from caf.domain.following import Sight, Sighting
@@ -84,13 +85,20 @@ def _of_json(text: str) -> list[Row] | None:
     records = answer.get("RECORDS") if isinstance(answer, dict) else None
     if not isinstance(records, list) or not all(isinstance(record, dict) for record in records):
         return None
-    return [_row({str(k).lower(): str(v) for k, v in record.items()}) for record in records if "ERROR" not in record]
+    return [_row(tuple(record), tuple(map(str, record.values()))) for record in records if "ERROR" not in record]
 
 
-def _row(told: Mapping[str, str]) -> Row:
+@lru_cache(maxsize=64)
+def _places(fields: tuple[str, ...]) -> tuple[int, ...]:
+    """Give where each text of a Row stands among these fields; where it does not, behind them all."""
+    known = [name.lower() for name in fields]
     names = ("jobid", "stat", "job_name", "exit_code", "exit_reason", "pend_reason", "exec_host")
-    texts = [told.get(name, "").strip() for name in names]
-    return Row(*(text if text != "-" else "" for text in texts))
+    return tuple(known.index(name) if name in known else len(known) for name in names)
+
+
+def _row(fields: tuple[str, ...], told: Sequence[str]) -> Row:
+    texts = [text if text != "-" else "" for text in map(str.strip, (*told, ""))]
+    return Row(*[texts[place] for place in _places(fields)])
 
 
 def _of_fields(fields: tuple[str, ...], text: str) -> list[Row] | None:
@@ -98,7 +106,7 @@ def _of_fields(fields: tuple[str, ...], text: str) -> list[Row] | None:
     for line in text.splitlines():
         told = line.split(UNLIKELY, len(fields) - 1)
         if len(told) == len(fields) and re.match(r"[0-9]", told[0].strip()):
-            rows.append(_row(dict(zip(fields, told, strict=True))))
+            rows.append(_row(fields, told))
     return rows or None
 
 
@@ -172,13 +180,19 @@ _HOPELESS = {
 
 def pending(row: Row) -> Sighting:
     """Give what a row says of a job that waits."""
-    reason = re.sub(r"\s*[;.]?\s*$", "", " ".join(row.pend_reason.split()))
-    way_out = next((advice for words, advice in _HOPELESS.items() if words in reason), None)
-    if row.state == "PSUSP":
-        way_out = way_out or _HOPELESS["suspended by the user while pending"]
-    why = ", ".join(part for part in (row.state if row.state != "PEND" else "", reason) if part) or "pending"
+    why, way_out = _why_pending(row.state, row.pend_reason)
     told = f"{why}: {way_out.format(id=row.batch_id)}" if way_out else why
     return Sighting(Sight.PENDING, row.batch_id, told, stuck=way_out is not None)
+
+
+@lru_cache(maxsize=1024)
+def _why_pending(state: str, told: str) -> tuple[str, str | None]:
+    """Give why a job waits, and the way out if that does not pass by itself. Thousands wait for the same."""
+    reason = re.sub(r"\s*[;.]?\s*$", "", " ".join(told.split()))
+    way_out = next((advice for words, advice in _HOPELESS.items() if words in reason), None)
+    if state == "PSUSP":
+        way_out = way_out or _HOPELESS["suspended by the user while pending"]
+    return ", ".join(part for part in (state if state != "PEND" else "", reason) if part) or "pending", way_out
 
 
 def ended(batch_id: str, state: str, code: int | None, reason: str) -> Sighting:
