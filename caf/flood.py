@@ -18,6 +18,7 @@ FEW, MOST, WINDOW = 5, 50, 300.0  # lines; lines; s
 TOLD_APART = 4096
 HOW = frozenset({"error", "why", "problem", "said", "exception", "failures", "again_in_s", "age_s"})
 """Fields that say how it went, not what it is about."""
+HOW_IN_ORDER, NOT_WHAT = tuple(sorted(HOW)), HOW | {"at"}
 NOT_OF_THE_LAST = frozenset({"event", "at", "exc_info", "exception"})
 _DIGITS = re.compile(r"[0-9]+")
 
@@ -38,15 +39,15 @@ class Flood:
     """Tells which lines are written. Times are of a clock that nobody sets (s); a line's own time is its `at`."""
 
     def __init__(self) -> None:
-        self._known: OrderedDict[tuple[Any, ...], Alike] = OrderedDict()
+        self._known: OrderedDict[frozenset[tuple[str, str]], Alike] = OrderedDict()
 
     def passes(self, line: Mapping[str, Any], now: float) -> bool:
         """Tell whether a line is written; else it is counted."""
-        key = tuple(sorted((name, str(value)) for name, value in line.items() if name not in HOW and name != "at"))
+        key = frozenset([(name, str(value)) for name, value in line.items() if name not in NOT_WHAT])
         alike = self._known.get(key)
         if alike is None:
             alike = self._known[key] = Alike(now, line["at"])
-        words = hash(_DIGITS.sub("0", " ".join(str(line[name]) for name in sorted(HOW & line.keys()))))
+        words = hash(_DIGITS.sub("0", " ".join([str(line[name]) for name in HOW_IN_ORDER if name in line])))
         if alike.written < FEW or (words not in alike.words and alike.written < MOST):
             alike.written += 1
             alike.words.add(words)

@@ -1,6 +1,7 @@
 """The one process: takes the lock, opens what the duties need, keeps them going, and stops in order."""
 
 import faulthandler
+import gc
 import os
 import signal
 import time
@@ -102,6 +103,7 @@ async def _in_house(
     signals: AsyncIterator[signal.Signals],
 ) -> int:
     async with open_house(configuration, folder, take_over) as (house, duties):
+        gc.freeze()  # what is there by now stays: to look through it for garbage again and again costs a tenth of all
         house.log.info("supervisor.started", version=__version__, pid=os.getpid(), database=house.database_id)
         if complaint is not None:
             await reject(house, complaint)

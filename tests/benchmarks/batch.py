@@ -9,6 +9,7 @@ them. None of the jobs ever starts.
 
 import argparse
 import asyncio
+import gc
 import os
 import resource
 import sqlite3
@@ -62,7 +63,9 @@ async def in_house(kind: str, config: Path, folder: Path, work: Callable[[House]
         batch = systems.site(kind, systems.Surroundings(identity, lambda: LIMIT, print, lambda: None, time.time))
         house = House(configuration, kept, database, identity, files, files, files, batch, time.time)
         house.generation = generation
+        gc.freeze()  # as the supervisor does
         await work(house)
+        gc.unfreeze()
         await batch.close()
 
 
