@@ -18,8 +18,10 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, redirect_stdout
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from caf import log
@@ -42,7 +44,13 @@ from tests.benchmarks.rounds import make_active
 LIMIT = 60.0  # s that a client may take
 
 
-def at_once(commands: Sequence[list[str]], file: Path) -> None:
+def by_threads(commands: Sequence[list[str]]) -> None:
+    """Run bare commands as a script in Python would, as many at once as caf does."""
+    with ThreadPoolExecutor(AT_ONCE) as threads:
+        list(threads.map(lambda command: subprocess.run(command, check=True, capture_output=True), commands))
+
+
+def by_xargs(commands: Sequence[list[str]], file: Path) -> None:
     """Run bare commands by xargs, as many at once as caf does."""
     name, *words = commands[0]
     file.write_text("".join(f"{word}\0" for command in commands for word in command[1:]))
@@ -92,21 +100,23 @@ class Spent:
 def submissions(site: BenchSite, folder: Path, count: int, turns: int) -> None:
     """Time so many submissions by caf and by bare clients, in turn."""
     taken = [_turn(site, folder / str(number), count) for number in range(turns)]
-    caf, bare = (statistics.median(one.wall for one in part) for part in zip(*taken, strict=True))
-    ratios = sorted(caf.wall / bare.wall for caf, bare in taken)
-    own = statistics.median(caf.own for caf, _ in taken)
-    busy = statistics.median(caf.busy for caf, _ in taken)
-    more = statistics.median(caf.busy / bare.busy for caf, bare in taken)
+    caf, threads, xargs = (statistics.median(one.wall for one in part) for part in zip(*taken, strict=True))
+    beside_threads = statistics.median(caf.wall / threads.wall for caf, threads, _ in taken)
+    beside_xargs = statistics.median(caf.wall / xargs.wall for caf, _, xargs in taken)
+    own = statistics.median(caf.own for caf, _, _ in taken)
+    busy = statistics.median(caf.busy for caf, _, _ in taken)
+    more = statistics.median(caf.busy / xargs.busy for caf, _, xargs in taken)
     print(
-        f"{site.kind}: {turns} x {count} submissions, {AT_ONCE} at once: caf {count / caf:.0f} a second, bare "
-        f"{site.submitter} {count / bare:.0f}: {statistics.median(ratios):.2f} x ({ratios[0]:.2f} to "
-        f"{ratios[-1]:.2f}); processor time of each, of the whole machine: {1e3 * busy / count:.2f} ms, {more:.2f} x "
-        f"that of the bare one; caf's own {1e3 * own / count:.2f} ms, a share of {own / busy:.3f}",
+        f"{site.kind}: {turns} x {count} submissions, {AT_ONCE} at once: caf {count / caf:.0f} a second; bare "
+        f"{site.submitter} by Python's threads {count / threads:.0f}, {beside_threads:.2f} x; by xargs "
+        f"{count / xargs:.0f}, {beside_xargs:.2f} x; processor time of each, of the whole machine: "
+        f"{1e3 * busy / count:.2f} ms, {more:.2f} x that by xargs; caf's own {1e3 * own / count:.2f} ms, a share of "
+        f"{own / busy:.3f}",
         flush=True,
     )
 
 
-def _turn(site: BenchSite, folder: Path, count: int) -> tuple[Spent, Spent]:
+def _turn(site: BenchSite, folder: Path, count: int) -> tuple[Spent, Spent, Spent]:
     config = make_world(folder, folder / "areas", count, count)
     wants = f'listeners = ["Scan"]\nmemory = "100MB"\nwalltime = "1h"\n{site.job}\n'
     config.write_text(config.read_text().replace('listeners = ["Scan"]\n', wants))
@@ -126,16 +136,18 @@ def _turn(site: BenchSite, folder: Path, count: int) -> tuple[Spent, Spent]:
             raise SystemExit(f"only {len(rows)} of {count} were accepted")
         _, table, _ = await house.tables_of(rows[0])
         wanted = (table.queue, table.group, table.cpus, table.memory, table.walltime, table.options)
-        given = [Submission(f"{row['token']}x", f"{house.area(row)}/caf.sh", *wanted) for row in rows]
-        begun = Spent.now()
-        at_once([site.arguments(one) for one in given], folder / "arguments")
-        took.append(Spent.now().since(begun))
+        for letter, hand_over in (("t", by_threads), ("x", partial(by_xargs, file=folder / "arguments"))):
+            given = [Submission(f"{row['token']}{letter}", f"{house.area(row)}/caf.sh", *wanted) for row in rows]
+            commands = [site.arguments(one) for one in given]
+            begun = Spent.now()
+            hand_over(commands)
+            took.append(Spent.now().since(begun))
 
     with (folder / "log").open("w") as file, redirect_stdout(file):
         asyncio.run(in_house(site.kind, config, folder / "state", work))
     site.clear()
-    by_caf, by_bare_clients = took
-    return by_caf, by_bare_clients
+    by_caf, threads, xargs = took
+    return by_caf, threads, xargs
 
 
 def polling(site: BenchSite, folder: Path, count: int, rounds: int) -> None:
