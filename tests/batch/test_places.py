@@ -210,49 +210,44 @@ def test_what_does_not_say_clearly_where_it_is_counts_for_nothing(said: Said) ->
     assert places.direct(said) is None
 
 
-def test_what_cannot_be_watched_is_ended_and_not_started_again(
-    own: Path, launched: Launched, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """It may have handed over its job already: a second one would do so again."""
-    begun: list[int] = []
-
+def _no_descriptor(patched: pytest.MonkeyPatch) -> None:
     def none(pid: int, flags: int = 0) -> int:
-        begun.append(pid)
         raise OSError(24, "Too many open files")
 
-    async def test(clients: Clients) -> None:
-        await clients.run(["own-client", "/dev/null"])
-        descriptors = os.listdir("/proc/self/fd")
-        monkeypatch.setattr(os, "pidfd_open", none)
-        with pytest.raises(BatchError, match="cannot be watched, and was ended: Too many open files: see `ulimit -n`"):
-            await clients.run(["own-client", "/dev/zero"])
-        assert len(os.listdir("/proc/self/fd")) == len(descriptors)
-
-    play(test)
-    assert (len(begun), launched.times) == (1, 0)
-    with pytest.raises(ChildProcessError):
-        os.waitpid(begun[0], os.WNOHANG)
+    patched.setattr(os, "pidfd_open", none)
 
 
-def test_what_the_loop_cannot_listen_to_is_not_started_again_either(
-    own: Path, launched: Launched, monkeypatch: pytest.MonkeyPatch
+def _no_watch(patched: pytest.MonkeyPatch) -> None:
+    def refuse(*given: object) -> None:
+        raise OSError(28, "No space left on device")  # as where fs.epoll.max_user_watches is reached
+
+    patched.setattr(asyncio.get_running_loop(), "add_reader", refuse)
+
+
+@pytest.mark.parametrize(
+    ("lack", "words"), [(_no_descriptor, "Too many open files"), (_no_watch, "No space left on device")]
+)
+def test_what_cannot_be_watched_is_ended_and_not_started_again(
+    own: Path,
+    launched: Launched,
+    monkeypatch: pytest.MonkeyPatch,
+    lack: Callable[[pytest.MonkeyPatch], None],
+    words: str,
 ) -> None:
+    """It may have handed over its job already: a second one would do so again."""
     begun: list[int] = []
 
     def note(*given: Any) -> int:
         begun.append(spawn(*given))
         return begun[-1]
 
-    def refuse(*given: object) -> None:
-        raise OSError(28, "No space left on device")  # as where fs.epoll.max_user_watches is reached
-
     async def test(clients: Clients) -> None:
         await clients.run(["own-client", "/dev/null"])
         descriptors = os.listdir("/proc/self/fd")
         with monkeypatch.context() as patched:
             patched.setattr(running_module, "spawn", note)
-            patched.setattr(asyncio.get_running_loop(), "add_reader", refuse)
-            with pytest.raises(BatchError, match="cannot be watched, and was ended: No space left"):
+            lack(patched)
+            with pytest.raises(BatchError, match=f"cannot be watched, and was ended: {words}: see `ulimit -n`"):
                 await clients.run(["own-client", "/dev/zero"])
         assert len(os.listdir("/proc/self/fd")) == len(descriptors)
 

@@ -34,6 +34,10 @@ class Turns:
         return Sighting(Sight.PENDING, submission.token)
 
 
+def hang(submission: Submission) -> Sighting:
+    raise BatchError("sbatch did not answer within 60 s and was ended")
+
+
 def test_a_few_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     turns = Turns()
 
@@ -49,9 +53,6 @@ def test_a_few_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_after_a_few_without_an_answer_the_rest_is_left_for_later(tmp_path: Path) -> None:
     """Each would cost a whole time limit; where any of them is, is found out by its token."""
-
-    def hang(submission: Submission) -> Sighting:
-        raise BatchError("sbatch did not answer within 60 s and was ended")
 
     async def scene(stage: Stage) -> None:
         stage.batch.on_submit = hang
@@ -147,9 +148,6 @@ class TestPieces:
         play(World(tmp_path, RUNS, slots=20), scene)
 
     def test_where_nobody_answers_the_rest_gets_no_tokens(self, tmp_path: Path) -> None:
-        def hang(submission: Submission) -> Sighting:
-            raise BatchError("sbatch did not answer within 60 s and was ended")
-
         async def scene(stage: Stage) -> None:
             stage.batch.on_submit = hang
             await stage.organise()
