@@ -1,9 +1,9 @@
 """Where the program of a client is, so that it can be started by its path.
 
 Programs are looked up along PATH, and started, by a launcher: where that hangs, in a folder on AFS, only the launcher
-does. That costs half a client's own time. So a program that stands on a disk of this machine, where nothing hangs
-unless everything does, is started directly: a child process looks where it is, and the kernel tells what is mounted
-there.
+does. That costs a millisecond, a sixth of an sbatch. So a program that stands on a disk of this machine, where nothing
+hangs unless everything does, is started directly: a child process looks where it is, and the kernel tells what is
+mounted there.
 """
 
 import re
