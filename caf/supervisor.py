@@ -103,7 +103,7 @@ async def _in_house(
     signals: AsyncIterator[signal.Signals],
 ) -> int:
     async with open_house(configuration, folder, take_over) as (house, duties):
-        gc.freeze()  # what is there by now stays: to look through it for garbage again and again costs a tenth of all
+        gc.freeze()  # what is there by now stays: to look through it for garbage again and again costs some per cent
         house.log.info("supervisor.started", version=__version__, pid=os.getpid(), database=house.database_id)
         if complaint is not None:
             await reject(house, complaint)

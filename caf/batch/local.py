@@ -116,8 +116,7 @@ class LocalBatch:
         """Let a process that has ended go, if it is this one's child."""
         if pid in self._children:
             self._children.remove(pid)
-            with suppress(ChildProcessError):  # gone by itself: whoever started this one had SIGCHLD ignored
-                os.waitpid(pid, 0)
+            os.waitpid(pid, 0)
 
     async def look(self, watched: Sequence[Watched]) -> dict[str, Sighting]:
         """Say of each whether its process, or one that it left behind, is alive."""
@@ -129,10 +128,7 @@ class LocalBatch:
     def _is_over(self, pid: int, ticks: int | None) -> bool:
         """Tell whether one that no descriptor watches has ended; of a child that takes none."""
         if pid in self._children:
-            try:
-                return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
-            except ChildProcessError:
-                return True
+            return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
         return process_start(pid) != ticks
 
     def _look(self, one: Watched) -> Sighting:

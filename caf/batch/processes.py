@@ -6,7 +6,6 @@ A process is known by pid, start time and boot, so that a pid that is used again
 import errno
 import os
 import signal
-import threading
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -118,13 +117,14 @@ def spawn(
 def prepare_for_children() -> None:
     """Have children inherit no file that this process itself inherited: a lock, say, that whoever started it holds.
 
-    And have their ends told: whoever started this process may have had SIGCHLD ignored, and then exit codes are lost.
+    And have their ends told: whoever started this process may have had SIGCHLD ignored, and then the kernel takes them
+    away by itself. To be called on the main thread, which alone may set signals.
     """
     for name in os.listdir("/proc/self/fd"):
         with suppress(OSError):  # that of this very folder is closed again
             if int(name) > 2:
                 os.set_inheritable(int(name), False)
-    if signal.getsignal(signal.SIGCHLD) is signal.SIG_IGN and threading.current_thread() is threading.main_thread():
+    if signal.getsignal(signal.SIGCHLD) is signal.SIG_IGN:
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
 
 

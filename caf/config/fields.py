@@ -200,7 +200,7 @@ Size = Annotated[int, BeforeValidator(read_size)]
 Command = Annotated[tuple[Argument, ...], AfterValidator(_command)]
 # Run on the supervisor's machine, from no folder in particular: a program's path is relative to the file as all are.
 HostCommand = Annotated[Command, AfterValidator(_of_this_machine)]
-NoHostCommand = Annotated[tuple[Argument, ...], AfterValidator(_of_this_machine)]  # or none
+HostCommandIfAny = Annotated[tuple[Argument, ...], AfterValidator(_of_this_machine)]
 JobArgument = Annotated[Argument, AfterValidator(_job_braces)]
 JobCommand = Annotated[tuple[JobArgument, ...], AfterValidator(_command)]
 NotEmpty = AfterValidator(_not_empty)

@@ -11,9 +11,9 @@ from caf.config.fields import (
     Flag,
     Glob,
     HostCommand,
+    HostCommandIfAny,
     Interval,
     Line,
-    NoHostCommand,
     NotEmpty,
     Once,
     Place,
@@ -236,6 +236,6 @@ class CredentialsTable(Table):
 
     renew: HostCommand
     every: Interval = 8 * HOUR
-    after: NoHostCommand = ()
+    after: HostCommandIfAny = ()
     cache: Place | None = None
     timeout: Interval = 1 * MINUTE

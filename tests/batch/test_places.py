@@ -147,7 +147,9 @@ def test_one_that_was_taken_away_or_replaced_is_looked_for_anew(own: Path, launc
     assert launched.times == 1  # when it was gone
 
 
-def test_an_answer_counts_for_a_while_and_is_asked_for_once(own: Path, launched: Launched) -> None:
+def test_an_answer_counts_for_a_while_and_is_asked_for_once(
+    own: Path, launched: Launched, monkeypatch: pytest.MonkeyPatch
+) -> None:
     now = [0.0]
     asked: list[str] = []
 
@@ -158,7 +160,7 @@ def test_an_answer_counts_for_a_while_and_is_asked_for_once(own: Path, launched:
             asked.append(name)
             return await find(name)
 
-        clients._find = counted  # type: ignore[method-assign]
+        monkeypatch.setattr(clients, "_find", counted)
         await asyncio.gather(*(clients.run(["own-client", "/dev/null"]) for _ in range(4)))
         assert len(asked) == 1
         await clients.run(["own-client", "/dev/null"])
